@@ -1,0 +1,1 @@
+"""The MQTT side: one protocol, a client for any broker, and a broker to embed."""

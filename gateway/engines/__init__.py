@@ -1,0 +1,1 @@
+"""What listens, thinks and speaks: engines behind three protocols, tried in the order configured."""

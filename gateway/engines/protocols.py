@@ -1,0 +1,67 @@
+"""The three seams behind which engines are plugged in.
+
+Constructors only store; `start()` loads models and opens connections, and raises `ConfigurationError` when the
+engine cannot work as configured. Work that fails raises `EngineFailed`; cancellation is never swallowed. An engine
+serves many devices at once, and blocking code never runs on the event loop.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.audio import Pcm
+from gateway.values import Message, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What a chat model answers: the system prompt and the conversation, the new question last."""
+
+    messages: tuple[Message, ...]
+    language: str
+    now: datetime
+    """Local time, with its zone."""
+
+
+class Engine(Protocol):
+    """What every engine has."""
+
+    name: str
+
+    @property
+    def description(self) -> str:
+        """For the banner and `voice-gateway engines`: model, voice, where it runs. No secrets."""
+        ...
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class SpeechToText(Engine, Protocol):
+    async def transcribe(self, speech: NDArray[np.float32], language: str | None) -> Transcript:
+        """Recognise `speech`: mono, shape (n,), -1..1, 16 kHz. `language` None means: detect it.
+
+        The text is empty when nobody speaks.
+        """
+        ...
+
+
+class ChatModel(Engine, Protocol):
+    def reply(self, request: ChatRequest) -> AsyncIterator[str]:
+        """Answer, as the text comes: pieces of any length, to be joined without anything between."""
+        ...
+
+
+class TextToSpeech(Engine, Protocol):
+    def voice(self, language: str) -> str:
+        """The voice used for `language`; with the engine's name and the text it names the audio (for caching)."""
+        ...
+
+    def speak(self, text: str, language: str) -> AsyncIterator[Pcm]:
+        """Speak `text`, as the audio comes. One sample rate throughout."""
+        ...

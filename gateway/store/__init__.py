@@ -1,0 +1,1 @@
+"""Conversations, messages, turns and cached answers in SQLite or PostgreSQL."""
