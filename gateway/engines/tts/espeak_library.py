@@ -25,8 +25,7 @@ BUFFER_MS = 60
 WORDS_PER_MINUTE_RANGE = (80, 450)
 PITCH_RANGE = (0, 99)
 
-# espeak-ng keeps its data folder in a C array of 160 bytes and silently cuts what is longer; sub-folder and file
-# names are appended to it elsewhere, so a folder is given directly only with room to spare.
+# espeak-ng keeps its data folder in a C array of 160 bytes and silently cuts what is longer.
 _LONGEST_DATA_PATH = 140
 
 # From speak_lib.h.
@@ -38,6 +37,24 @@ _PARAMETER_PITCH = 3
 _EE_OK = 0
 
 _SynthCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+class _Voice(ctypes.Structure):
+    """`espeak_VOICE` of speak_lib.h."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        # One or more of: a priority byte and a zero-terminated language code; a zero byte ends the list.
+        ("languages", ctypes.c_void_p),
+        ("identifier", ctypes.c_char_p),
+        ("gender", ctypes.c_ubyte),
+        ("age", ctypes.c_ubyte),
+        ("variant", ctypes.c_ubyte),
+        ("reserved", ctypes.c_ubyte),
+        ("score", ctypes.c_int),
+        ("spare", ctypes.c_void_p),
+    )
+
 
 OnAudio = Callable[[NDArray[np.int16]], bool]
 
@@ -57,7 +74,6 @@ _link_folder: tempfile.TemporaryDirectory[str] | None = None
 _speech: _Speech | None = None
 
 
-@_SynthCallback
 def _on_samples(samples: Any, count: int, _events: Any) -> int:
     """Pass one block on; a non-zero result tells espeak-ng to stop."""
     speech = _speech
@@ -77,6 +93,10 @@ def _on_samples(samples: Any, count: int, _events: Any) -> int:
         speech.stopped = True
         return 1
     return 0
+
+
+# Kept here for the life of the process: the library holds only a bare pointer to it.
+_synth_callback = _SynthCallback(_on_samples)
 
 
 def _short_data_path(data_path: str) -> str:
@@ -111,6 +131,8 @@ def _load() -> Any:
     library.espeak_SetSynthCallback.restype = None
     library.espeak_SetVoiceByName.argtypes = [ctypes.c_char_p]
     library.espeak_SetVoiceByName.restype = ctypes.c_int
+    library.espeak_ListVoices.argtypes = [ctypes.c_void_p]
+    library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
     library.espeak_SetParameter.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int]
     library.espeak_SetParameter.restype = ctypes.c_int
     library.espeak_Synth.argtypes = [
@@ -132,8 +154,33 @@ def _load() -> Any:
         raise RuntimeError(f"espeak-ng does not start with the data in {data_path} (code {rate})")
     if rate != SAMPLE_RATE:
         raise RuntimeError(f"espeak-ng produces {rate} samples per second, {SAMPLE_RATE} were expected")
-    library.espeak_SetSynthCallback(_on_samples)
+    library.espeak_SetSynthCallback(_synth_callback)
     return library
+
+
+def _language_identifier(library: Any, language: bytes) -> bytes | None:
+    """Return the identifier of the voice that speaks a language code best, or None."""
+    best: tuple[int, bytes] | None = None
+    for voice in library.espeak_ListVoices(None):
+        if not voice:
+            break
+        address = voice.contents.languages
+        while address and (priority := ctypes.string_at(address, 1)[0]) != 0:
+            code = ctypes.string_at(address + 1)
+            if code == language and (best is None or priority < best[0]):
+                best = (priority, voice.contents.identifier)
+            address += len(code) + 2
+    return None if best is None else best[1]
+
+
+def _select_voice(library: Any, voice: bytes) -> bool:
+    """Make `voice` the current one; False when there is none of that name."""
+    if library.espeak_SetVoiceByName(voice) == _EE_OK:
+        return True
+    # Names are file names and titles; a code that only stands inside a voice file, such as en-gb, is not found.
+    language, plus, variant = voice.partition(b"+")
+    identifier = _language_identifier(library, language.lower())
+    return identifier is not None and library.espeak_SetVoiceByName(identifier + plus + variant) == _EE_OK
 
 
 class EspeakLibrary:
@@ -167,8 +214,9 @@ class EspeakLibrary:
     ) -> None:
         """Speak `text`, handing over each block of audio as soon as it exists; return at the end.
 
-        `voice` is an espeak-ng voice or language name with an optional variant, such as "es", "en-us" or
-        "es+m3". `words_per_minute` lies in 80..450 and `pitch` in 0..99 (50 is the voice's own pitch).
+        `voice` is an espeak-ng voice name or language code with an optional variant, such as "es", "en-gb"
+        or "es+m3"; a variant that does not exist is ignored. `words_per_minute` lies in 80..450 and `pitch`
+        in 0..99 (50 is the voice's own pitch).
 
         `on_audio` runs in the calling thread with a one-dimensional int16 array of mono samples at
         `sample_rate` (at most about 60 ms, its own copy) and returns whether to go on; after False nothing
@@ -194,7 +242,7 @@ class EspeakLibrary:
             library = _library
             if library is None:
                 raise RuntimeError("EspeakLibrary.start() has not been called")
-            if library.espeak_SetVoiceByName(encoded_voice) != _EE_OK:
+            if not _select_voice(library, encoded_voice):
                 raise ValueError(f"espeak-ng has no voice {voice!r}")
             # Selecting a voice resets the parameters, so they come after it.
             library.espeak_SetParameter(_PARAMETER_RATE, words_per_minute, 0)
