@@ -177,7 +177,7 @@ def _select_voice(library: Any, voice: bytes) -> bool:
     """Make `voice` the current one; False when there is none of that name."""
     if library.espeak_SetVoiceByName(voice) == _EE_OK:
         return True
-    # Names are file names and titles; a code that only stands inside a voice file, such as en-gb, is not found.
+    # Names are file names and titles; a code that stands only inside a voice file (en-gb) is not among them.
     language, plus, variant = voice.partition(b"+")
     identifier = _language_identifier(library, language.lower())
     return identifier is not None and library.espeak_SetVoiceByName(identifier + plus + variant) == _EE_OK
