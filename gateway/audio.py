@@ -22,9 +22,10 @@ class Pcm:
         return len(self.samples) / self.rate
 
 
-def to_int16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
-    """Turn samples in -1..1 (any float type, any shape) into int16; what lies outside is clipped."""
-    return (np.clip(samples, -1.0, 1.0) * 32767.0).astype(np.int16)
+def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Turn float32 samples in -1..1 into int16; what lies outside is clipped."""
+    clipped: NDArray[np.float32] = np.clip(samples, -1.0, 1.0) * np.float32(32767.0)
+    return clipped.astype(np.int16)
 
 
 def to_float32(samples: NDArray[np.int16]) -> NDArray[np.float32]:

@@ -33,77 +33,47 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="forbid", frozen=True)
 
     # The broker
-    mqtt_url: str = Field(
-        "embedded", description="The broker: embedded, mqtt://user:pass@host:1883 or mqtts://…"
-    )
+    mqtt_url: str = Field("embedded", description="The broker: embedded, mqtt://user:pass@host:1883 or mqtts://…")
     mqtt_client_id: str = Field("", description="MQTT client id; made up at each start when empty")
     mqtt_keepalive_s: Count = Field(60, description="MQTT keep-alive, in seconds")
     mqtt_ca_file: Path | None = Field(None, description="CA certificate (PEM) that signs an mqtts:// broker")
-    mqtt_qos_in: Literal[0, 1] = Field(
-        0, description="QoS of the subscription to audio; 0 loses less (see docs)"
-    )
+    mqtt_qos_in: Literal[0, 1] = Field(0, description="QoS of the subscription to audio; 0 loses less (see docs)")
     mqtt_qos_out: Literal[0, 1] = Field(0, description="QoS at which replies are published")
     root_topic: str = Field("voice", description="First level(s) of every topic")
 
     # Where things are kept
     data_dir: Path = Field(Path("data"), description="Folder of the default database and of generated files")
-    database_url: str = Field(
-        "", description="sqlite:///path or postgresql://…; empty: a SQLite file in data_dir"
-    )
+    database_url: str = Field("", description="sqlite:///path or postgresql://…; empty: a SQLite file in data_dir")
 
     # Engines
-    stt: str = Field(
-        "auto", description="Recognisers in order: faster-whisper, openai, pocketsphinx; or auto"
-    )
+    stt: str = Field("auto", description="Recognisers in order: faster-whisper, openai, pocketsphinx; or auto")
     llm: str = Field("auto", description="Chat engines in order: openai, offline; or auto")
     tts: str = Field("auto", description="Text-to-speech engines in order: gtts, openai, espeak; or auto")
-    stt_model: str = Field(
-        "", description="Model name or folder for speech-to-text; empty: the engine's own choice"
-    )
+    stt_model: str = Field("", description="Model name or folder for speech-to-text; empty: the engine's own choice")
     llm_model: str = Field("", description="Model name for the chat; empty: the engine's own choice")
-    tts_voice: str = Field(
-        "", description="Voice for text-to-speech; empty: the engine's voice for the language"
-    )
+    tts_voice: str = Field("", description="Voice for text-to-speech; empty: the engine's voice for the language")
     stt_device: str = Field("cpu", description="Where faster-whisper computes: cpu, cuda or auto")
-    stt_compute_type: str = Field(
-        "int8", description="Number format of faster-whisper: int8, float16, float32, …"
-    )
+    stt_compute_type: str = Field("int8", description="Number format of faster-whisper: int8, float16, float32, …")
     stt_workers: Count = Field(2, description="Utterances recognised at the same time")
-    stt_queue: Count = Field(
-        32, description="Utterances that may wait for a recogniser before `busy` is answered"
-    )
+    stt_queue: Count = Field(32, description="Utterances that may wait for a recogniser before `busy` is answered")
     stt_beam_size: Count = Field(1, description="Beam size of faster-whisper; 1 is greedy")
     stt_timeout_s: Positive = Field(15.0, description="Longest recognition of one utterance, in seconds")
-    llm_first_token_s: Positive = Field(
-        10.0, description="Longest wait for the first word of an answer, in seconds"
-    )
+    llm_first_token_s: Positive = Field(10.0, description="Longest wait for the first word of an answer, in seconds")
     llm_timeout_s: Positive = Field(30.0, description="Longest generation of a whole answer, in seconds")
     llm_max_tokens: Count = Field(100, description="Longest answer, in tokens")
     llm_temperature: float = Field(0.3, ge=0, le=2, description="Sampling temperature of the chat model")
-    tts_timeout_s: Positive = Field(
-        15.0, description="Longest wait for the next audio of one synthesis, in seconds"
-    )
-    engine_rest_s: Positive = Field(
-        30.0, description="How long an engine that failed is passed over, in seconds"
-    )
-    speech_cache_mb: int = Field(
-        32, ge=0, description="Memory for synthesised sentences shared by all devices, in MiB"
-    )
+    tts_timeout_s: Positive = Field(15.0, description="Longest wait for the next audio of one synthesis, in seconds")
+    engine_rest_s: Positive = Field(30.0, description="How long an engine that failed is passed over, in seconds")
+    speech_cache_mb: int = Field(32, ge=0, description="Memory for synthesised sentences shared by all devices, in MiB")
 
     # What is said
-    language: str = Field(
-        "es", pattern=r"^([a-z]{2,3}|auto)$", description="Default language: es, en, …; auto detects"
-    )
+    language: str = Field("es", pattern=r"^([a-z]{2,3}|auto)$", description="Default language: es, en, …; auto detects")
     system_prompt: str = Field(
         DEFAULT_SYSTEM_PROMPT, description="Template; may use {device} {name} {language} {date} {time}"
     )
-    history_messages: Count = Field(
-        20, description="Messages of the conversation sent with each question, it included"
-    )
+    history_messages: Count = Field(20, description="Messages of the conversation sent with each question, it included")
     timezone: str = Field("", description="Time zone such as Europe/Madrid; empty: the machine's own")
-    cache_ttl_s: float = Field(
-        600.0, ge=0, description="How long a repeated question gets the same answer; 0: never"
-    )
+    cache_ttl_s: float = Field(600.0, ge=0, description="How long a repeated question gets the same answer; 0: never")
     cache_session_entries: Count = Field(100, description="Cached answers kept for one session")
     cache_max_mb: Count = Field(256, description="Cached answers kept in all, in MiB")
     cache_skip: tuple[str, ...] = Field(
@@ -121,9 +91,7 @@ class Settings(BaseSettings):
     hello_max_bytes: Count = Field(4096, description="Largest hello or control message, in bytes")
     text_max_chars: Count = Field(1000, description="Longest text of ask and say, in characters")
     turns_per_minute: Count = Field(30, description="Turns that one device may begin in a minute")
-    sessions_max: Count = Field(
-        10_000, description="Conversations kept; a new device beyond them is told `busy`"
-    )
+    sessions_max: Count = Field(10_000, description="Conversations kept; a new device beyond them is told `busy`")
 
     # Replies
     reply_rate: Literal[16000, 22050, 24000, 32000, 44100, 48000] = Field(
@@ -137,11 +105,7 @@ class Settings(BaseSettings):
     # Keeping house
     cleanup_days: Count = Field(30, description="Sessions idle for this many days are removed")
     cleanup_interval_h: float = Field(24.0, ge=0, description="Hours between automatic clean-ups; 0: never")
-    stats_interval_s: Positive = Field(
-        5.0, description="Shortest time between two publications of the statistics"
-    )
+    stats_interval_s: Positive = Field(5.0, description="Shortest time between two publications of the statistics")
     log_format: Literal["human", "json"] = Field("human", description="Log lines for people or for machines")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least severe log line shown"
-    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log line shown")
     log_text: bool = Field(False, description="Log what was heard and said (private: off unless asked for)")
