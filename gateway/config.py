@@ -1,14 +1,16 @@
 """Every setting, declared once: its name, type, default and help.
 
 The environment (`GATEWAY_<NAME>`), the TOML file (`<name> = …`) and the command line (`--<name>`) are all read
-into this one class; help texts and the reference page derive from it.
+into this one class (settings_sources.py); help texts and the reference page derive from it.
 """
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.settings_values import check_pattern, check_prompt, check_timezone, decode_list
 
 DEFAULT_SYSTEM_PROMPT = (
     "You are the voice assistant of the device {name}. Answer in {language}, clearly and directly, in one to three"
@@ -25,24 +27,41 @@ DEFAULT_UNCACHED = (
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+Pattern = Annotated[str, AfterValidator(check_pattern)]
+Prompt = Annotated[str, AfterValidator(check_prompt)]
+TimeZone = Annotated[str, AfterValidator(check_timezone)]
 
 
 class Settings(BaseSettings):
     """The gateway's settings. Durations are in the unit that the name ends in."""
 
-    model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take only what the constructor is given: `load_settings` reads the sources, because an error and
+        `voice-gateway config` have to say which of them a value came from."""
+        return (init_settings,)
 
     # The broker
     mqtt_url: str = Field("embedded", description="The broker: embedded, mqtt://user:pass@host:1883 or mqtts://…")
     mqtt_client_id: str = Field("", description="MQTT client id; made up at each start when empty")
     mqtt_keepalive_s: Count = Field(60, description="MQTT keep-alive, in seconds")
-    mqtt_ca_file: Path | None = Field(None, description="CA certificate (PEM) that signs an mqtts:// broker")
+    mqtt_ca_file: UserPath | None = Field(None, description="CA certificate (PEM) that signs an mqtts:// broker")
     mqtt_qos_in: Literal[0, 1] = Field(0, description="QoS of the subscription to audio; 0 loses less (see docs)")
     mqtt_qos_out: Literal[0, 1] = Field(0, description="QoS at which replies are published")
     root_topic: str = Field("voice", description="First level(s) of every topic")
 
     # Where things are kept
-    data_dir: Path = Field(Path("data"), description="Folder of the default database and of generated files")
+    data_dir: UserPath = Field(Path("data"), description="Folder of the default database and of generated files")
     database_url: str = Field("", description="sqlite:///path or postgresql://…; empty: a SQLite file in data_dir")
 
     # Engines
@@ -68,15 +87,15 @@ class Settings(BaseSettings):
 
     # What is said
     language: str = Field("es", pattern=r"^([a-z]{2,3}|auto)$", description="Default language: es, en, …; auto detects")
-    system_prompt: str = Field(
+    system_prompt: Prompt = Field(
         DEFAULT_SYSTEM_PROMPT, description="Template; may use {device} {name} {language} {date} {time}"
     )
     history_messages: Count = Field(20, description="Messages of the conversation sent with each question, it included")
-    timezone: str = Field("", description="Time zone such as Europe/Madrid; empty: the machine's own")
+    timezone: TimeZone = Field("", description="Time zone such as Europe/Madrid; empty: the machine's own")
     cache_ttl_s: float = Field(600.0, ge=0, description="How long a repeated question gets the same answer; 0: never")
     cache_session_entries: Count = Field(100, description="Cached answers kept for one session")
     cache_max_mb: Count = Field(256, description="Cached answers kept in all, in MiB")
-    cache_skip: tuple[str, ...] = Field(
+    cache_skip: Annotated[tuple[Pattern, ...], BeforeValidator(decode_list)] = Field(
         DEFAULT_UNCACHED,
         description="Questions that match one of these patterns are never answered from the cache",
     )
