@@ -132,6 +132,11 @@ def database_url(settings: Settings) -> str:
     return settings.database_url or f"sqlite:///{settings.data_dir / 'gateway.db'}"
 
 
+def shown(name: str, value: object) -> str:
+    """Return `value` of the setting `name` as it may be shown: the addresses may hold a password."""
+    return hide_secrets(str(value)) if name.endswith("_url") else str(value)
+
+
 def hide_secrets(text: str) -> str:
     """Return `text` with the password of a URL, and any `password=` in its query, replaced by `***`.
 
@@ -182,20 +187,17 @@ def _decode(name: str, value: object) -> object:
 
 
 def _unknown(origin: Origin) -> str:
-    if origin.source is Source.ENVIRONMENT:
-        hint = nearest(origin.spelling.upper(), [variable_name(name) for name in Settings.model_fields])
-        place = "in the environment"
-    elif origin.source is Source.FILE:
-        hint = nearest(origin.spelling.lower(), list(Settings.model_fields))
-        place = f"in {origin.place}"
-    else:
-        hint = nearest(origin.spelling, [option_name(name) for name in Settings.model_fields])
-        place = "on the command line"
-    advice = f"did you mean {hint}?" if hint else "`voice-gateway config` lists them all"
+    place, spell = {
+        Source.COMMAND_LINE: ("on the command line", option_name),
+        Source.ENVIRONMENT: ("in the environment", variable_name),
+    }.get(origin.source, (f"in {origin.place}", str))
+    bare = origin.spelling.lower().removeprefix(spell("").lower()).replace("-", "_")
+    hint = nearest(bare, list(Settings.model_fields))
+    advice = f"did you mean {spell(hint)}?" if hint else "`voice-gateway config` lists them all"
     return f"unknown setting {origin.spelling} {place}: {advice}"
 
 
 def _wrong(details: ErrorDetails, origin: Origin) -> str:
     name = str(details["loc"][0])
     reason = str(details["ctx"]["error"]) if details["type"] == "value_error" else f"must be {allowed(name)}"
-    return f"{origin} is {hide_secrets(str(details['input']))!r}: {reason}"
+    return f"{origin} is {shown(name, details['input'])!r}: {reason}"

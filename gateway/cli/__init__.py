@@ -1,0 +1,45 @@
+"""The command line: one command, one file.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 it worked, 1 it did not, 2 it was
+asked in a way that cannot work, 130 Ctrl-C.
+"""
+
+import sys
+from importlib import import_module
+
+import typer
+
+from gateway.errors import ConfigurationError, GatewayError
+
+COMMANDS = ("config", "version")
+"""The modules of this package, in the order of the help; `register(app)` of each adds its command."""
+
+
+def build_app() -> typer.Typer:
+    """Return the whole command line. The modules import what is heavy only when their command runs."""
+    app = typer.Typer(
+        help="Give every ESP32 its own voice assistant over an ordinary MQTT broker.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    for name in COMMANDS:
+        import_module(f"{__name__}.{name}").register(app)
+    return app
+
+
+def main() -> None:
+    """What `voice-gateway` runs."""
+    try:
+        build_app()(prog_name="voice-gateway")
+    except ConfigurationError as error:
+        _stop(error, 2)
+    except GatewayError as error:
+        _stop(error, 1)
+
+
+def _stop(error: GatewayError, code: int) -> None:
+    for line in str(error).splitlines():
+        typer.echo(f"voice-gateway: {line}", err=True)
+    sys.exit(code)

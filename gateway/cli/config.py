@@ -1,0 +1,62 @@
+"""`voice-gateway config`: the settings in effect, and where each value came from."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from gateway.cli.options import AsJson, examples, takes_settings
+from gateway.cli.tables import table
+from gateway.settings_reference import reference
+from gateway.settings_sources import Loaded, Source, hide_secrets, shown
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog=examples(
+            "voice-gateway config",
+            "voice-gateway config --config gateway.toml --json",
+            "GATEWAY_LLM=offline voice-gateway config --language en",
+            "voice-gateway config --reference > docs/configuration.md",
+        )
+    )(config)
+
+
+@takes_settings()
+def config(
+    loaded: Loaded,
+    as_json: AsJson = False,
+    reference_page: Annotated[
+        bool, typer.Option("--reference", help="Print the reference page of all settings instead.")
+    ] = False,
+) -> None:
+    """Show the settings in effect and where each value came from; passwords are hidden."""
+    if reference_page:
+        typer.echo(reference(), nl=False)
+    elif as_json:
+        typer.echo(json.dumps(_as_data(loaded), ensure_ascii=False, indent=2))
+    else:
+        typer.echo(f"file: {loaded.file or 'none'}\n")
+        values = {
+            name: shown(name, value) if (value := getattr(loaded.settings, name)) is not None else ""
+            for name in loaded.origins
+        }
+        typer.echo(
+            table(("setting", "value", "from"), [(name, values[name], str(loaded.origins[name])) for name in values])
+        )
+
+
+def _as_data(loaded: Loaded) -> dict[str, object]:
+    values = loaded.settings.model_dump(mode="json")
+    return {
+        "file": str(loaded.file) if loaded.file else None,
+        "settings": {
+            name: {
+                "value": hide_secrets(value) if name.endswith("_url") else value,
+                "source": str(origin.source),
+                "spelling": origin.spelling if origin.source is not Source.DEFAULT else None,
+            }
+            for name, origin in loaded.origins.items()
+            for value in (values[name],)
+        },
+    }
