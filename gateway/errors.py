@@ -91,5 +91,9 @@ class StoreError(GatewayError):
     """The database refused or was out of reach."""
 
 
+class SessionLimitReached(StoreError):
+    """As many conversations are kept as may be; this one would be new."""
+
+
 class BrokerUnavailable(GatewayError):
     """The broker cannot be reached, or did not take a message in time."""

@@ -1,1 +1,23 @@
 """Conversations, messages, turns and cached answers in SQLite or PostgreSQL."""
+
+from gateway.store.records import (
+    ActiveSession,
+    CachedAnswer,
+    CacheLimits,
+    ErasedSession,
+    SessionSummary,
+    StoredMessage,
+    StoreStatistics,
+)
+from gateway.store.store import Store
+
+__all__ = [
+    "ActiveSession",
+    "CacheLimits",
+    "CachedAnswer",
+    "ErasedSession",
+    "SessionSummary",
+    "Store",
+    "StoreStatistics",
+    "StoredMessage",
+]

@@ -1,0 +1,180 @@
+"""Conversations as they grow: opening one, appending a turn, reading what was said."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from peewee import Case, Database
+
+from gateway.errors import SessionLimitReached
+from gateway.store import counters
+from gateway.store.counters import Counter
+from gateway.store.models import Conversation, MessageRow, TurnRow
+from gateway.store.records import StoredMessage
+from gateway.values import (
+    DeviceAddress,
+    DeviceId,
+    LinkCounts,
+    Message,
+    Outcome,
+    Timings,
+    TurnKind,
+    TurnRecord,
+)
+
+
+def open_session(db: Database, device: DeviceAddress, sessions_max: int, now: datetime) -> int:
+    """The epoch of the device's conversation, which is made if there is none."""
+    wanted = Conversation.session_id == device.id
+    found = Conversation.select(Conversation.epoch, Conversation.spelling).where(wanted).tuples().first(db)
+    if found is None:
+        return _create(db, device, sessions_max, now)
+    epoch, spelling = found
+    if spelling != device.spelling:
+        Conversation.update(spelling=device.spelling).where(wanted).execute(db)
+    return int(epoch)
+
+
+def save_device_info(
+    db: Database, device: DeviceAddress, info: Mapping[str, Any], sessions_max: int, now: datetime
+) -> None:
+    """Keep what the device said of itself. This alone is no activity: a retained `hello` comes at every restart."""
+    with db.atomic():
+        open_session(db, device, sessions_max, now)
+        Conversation.update(device_info=dict(info)).where(Conversation.session_id == device.id).execute(db)
+
+
+def record_turn(db: Database, record: TurnRecord, epoch: int) -> bool:
+    """Append a turn; False, and nothing written, if its conversation was erased since it began."""
+    lines = [
+        {"session_id": record.device.id, "role": role, "text": text, "created_at": record.started_at}
+        for role, text in (("user", record.heard), ("assistant", record.said))
+        if text and not (role == "user" and record.kind is TurnKind.SAY)
+    ]
+    with db.atomic():
+        # First of all: this locks the conversation, so that it is either erased before or after, never during.
+        alive = (
+            Conversation.update(
+                message_count=Conversation.message_count + len(lines),
+                updated_at=Case(
+                    None, [(Conversation.updated_at < record.started_at, record.started_at)], Conversation.updated_at
+                ),
+            )
+            .where((Conversation.session_id == record.device.id) & (Conversation.epoch == epoch))
+            .execute(db)
+        )
+        if not alive:
+            return False
+        has_now = (
+            Conversation.select(Conversation.message_count)
+            .where(Conversation.session_id == record.device.id)
+            .scalar(db)
+        )
+        if lines:
+            MessageRow.insert_many(lines).as_rowcount().execute(db)
+        TurnRow.insert(
+            session_id=record.device.id,
+            turn=record.turn,
+            kind=record.kind.value,
+            outcome=record.outcome.value,
+            started_at=record.started_at,
+            heard=record.heard,
+            said=record.said,
+            language=record.language,
+            error=record.error,
+            cached=record.cached,
+            chunks=record.chunks,
+            bytes=record.bytes,
+            first_audio_out_ms=record.timings.first_audio_out,
+            timings=asdict(record.timings),
+            **asdict(record.link),
+        ).execute(db)
+        counters.add(
+            db,
+            {
+                Counter(record.outcome.value): 1,
+                Counter.CONVERSATIONS: int(bool(lines) and has_now == len(lines)),
+                Counter.MESSAGES: len(lines),
+                Counter.LOST: record.link.lost,
+                Counter.DUPLICATE: record.link.duplicate,
+                Counter.CACHE_HITS: int(record.cached),
+            },
+        )
+    return True
+
+
+def history(db: Database, session_id: DeviceId, limit: int) -> list[Message]:
+    """The newest `limit` messages, oldest first."""
+    rows = (
+        MessageRow.select(MessageRow.role, MessageRow.text)
+        .where(MessageRow.session_id == session_id)
+        .order_by(MessageRow.id.desc())
+        .limit(limit)
+        .tuples()
+        .execute(db)
+    )
+    return [Message(role, text) for role, text in rows][::-1]
+
+
+def messages(db: Database, session_id: DeviceId, after: int, limit: int) -> list[tuple[int, StoredMessage]]:
+    """A page of the conversation, oldest first: up to `limit` messages with their ids, which are above `after`."""
+    rows = (
+        MessageRow.select(MessageRow.id, MessageRow.role, MessageRow.text, MessageRow.created_at)
+        .where((MessageRow.session_id == session_id) & (MessageRow.id > after))
+        .order_by(MessageRow.id)
+        .limit(limit)
+        .tuples()
+        .execute(db)
+    )
+    return [(key, StoredMessage(role, text, created_at)) for key, role, text, created_at in rows]
+
+
+def turns(db: Database, session_id: DeviceId, limit: int) -> list[TurnRecord]:
+    """The newest `limit` turns, oldest first."""
+    spelling = Conversation.select(Conversation.spelling).where(Conversation.session_id == session_id).scalar(db)
+    rows = TurnRow.select().where(TurnRow.session_id == session_id).order_by(TurnRow.id.desc()).limit(limit)
+    device = DeviceAddress(session_id, spelling or session_id)
+    return [_turn(device, row) for row in rows.dicts().execute(db)][::-1]
+
+
+def _turn(device: DeviceAddress, row: dict[str, Any]) -> TurnRecord:
+    return TurnRecord(
+        device=device,
+        turn=row["turn"],
+        kind=TurnKind(row["kind"]),
+        outcome=Outcome(row["outcome"]),
+        started_at=row["started_at"],
+        heard=row["heard"],
+        said=row["said"],
+        language=row["language"],
+        error=row["error"],
+        cached=row["cached"],
+        chunks=row["chunks"],
+        bytes=row["bytes"],
+        timings=Timings(**row["timings"]),
+        link=LinkCounts(row["lost"], row["duplicate"], row["late"]),
+    )
+
+
+def _create(db: Database, device: DeviceAddress, sessions_max: int, now: datetime) -> int:
+    epoch = secrets.randbits(62)
+    row = {
+        "session_id": device.id,
+        "spelling": device.spelling,
+        "epoch": epoch,
+        "created_at": now,
+        "updated_at": now,
+        "message_count": 0,
+        "device_info": {},
+    }
+    with db.atomic():
+        made = Conversation.insert(row).on_conflict(action="nothing", conflict_target=[Conversation.session_id])
+        if made.as_rowcount().execute(db):
+            counters.add(db, {Counter.SESSIONS: 1})
+            if counters.read(db)[Counter.SESSIONS] > sessions_max:
+                raise SessionLimitReached(f"{sessions_max} conversations are kept, and no more may be")
+            return epoch
+        # Another process made it in the meantime.
+        return int(Conversation.select(Conversation.epoch).where(Conversation.session_id == device.id).scalar(db))

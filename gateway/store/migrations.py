@@ -1,0 +1,95 @@
+"""How the database comes to its present shape: numbered steps, each run once, in order, in one transaction.
+
+A step is never changed once released; a change of the schema is a new step. The steps are spelled in SQL rather than
+through the models, which say how the tables look today. Written for SQLite 3.35 and PostgreSQL 12 or newer.
+"""
+
+from collections.abc import Callable
+
+from peewee import Database, PostgresqlDatabase
+
+from gateway.errors import ConfigurationError
+from gateway.store.models import SchemaVersion
+
+_SQLITE_TYPES = {"id": "INTEGER PRIMARY KEY", "time": "TEXT", "json": "TEXT", "blob": "BLOB", "bigint": "INTEGER"}
+_POSTGRES_TYPES = {
+    "id": "BIGSERIAL PRIMARY KEY",
+    "time": "TIMESTAMPTZ",
+    "json": "JSON",
+    "blob": "BYTEA",
+    "bigint": "BIGINT",
+}
+_POSTGRES_LOCK = 0x564F4943  # any number that no other program locks: "VOIC"
+
+Execute = Callable[[str], None]
+
+
+def _base(execute: Execute) -> None:
+    execute(
+        "CREATE TABLE conversations (session_id TEXT PRIMARY KEY, spelling TEXT NOT NULL, epoch {bigint} NOT NULL,"
+        " created_at {time} NOT NULL, updated_at {time} NOT NULL, message_count INTEGER NOT NULL,"
+        " device_info {json} NOT NULL)"
+    )
+    execute("CREATE INDEX conversations_activity ON conversations (updated_at, session_id)")
+    owner = "session_id TEXT NOT NULL REFERENCES conversations (session_id) ON DELETE CASCADE"
+    execute(
+        f"CREATE TABLE messages (id {{id}}, {owner}, role TEXT NOT NULL, text TEXT NOT NULL,"
+        " created_at {time} NOT NULL)"
+    )
+    execute("CREATE INDEX messages_session ON messages (session_id, id)")
+    execute(
+        f"CREATE TABLE turns (id {{id}}, {owner}, turn INTEGER NOT NULL, kind TEXT NOT NULL, outcome TEXT NOT NULL,"
+        " started_at {time} NOT NULL, heard TEXT NOT NULL, said TEXT NOT NULL, language TEXT NOT NULL, error TEXT,"
+        " cached BOOLEAN NOT NULL, chunks INTEGER NOT NULL, bytes {bigint} NOT NULL, lost INTEGER NOT NULL,"
+        " duplicate INTEGER NOT NULL, late INTEGER NOT NULL, first_audio_out_ms INTEGER, timings {json} NOT NULL)"
+    )
+    execute("CREATE INDEX turns_session ON turns (session_id, id)")
+    # The audio comes last: what precedes it is then read without it.
+    execute(
+        f"CREATE TABLE cache (id {{id}}, {owner}, input_hash TEXT NOT NULL, input_text TEXT NOT NULL,"
+        " size {bigint} NOT NULL, created_at {time} NOT NULL, last_accessed {time} NOT NULL,"
+        " access_count INTEGER NOT NULL, rate INTEGER NOT NULL, bitrate_kbps INTEGER NOT NULL, output TEXT NOT NULL,"
+        " audio {blob} NOT NULL, UNIQUE (session_id, input_hash))"
+    )
+    execute("CREATE TABLE counters (name TEXT PRIMARY KEY, value {bigint} NOT NULL)")
+
+
+def _indexes_for_figures_and_eviction(execute: Execute) -> None:
+    execute("CREATE INDEX turns_latency ON turns (outcome, id, first_audio_out_ms)")
+    execute("CREATE INDEX cache_session_use ON cache (session_id, last_accessed)")
+    execute("CREATE INDEX cache_use ON cache (last_accessed)")
+    execute("CREATE INDEX cache_age ON cache (created_at)")
+
+
+MIGRATIONS: tuple[Callable[[Execute], None], ...] = (_base, _indexes_for_figures_and_eviction)
+"""Step n, counted from 1, brings a database of version n - 1 to version n."""
+
+
+def migrate(db: Database, steps: tuple[Callable[[Execute], None], ...] = MIGRATIONS) -> None:
+    """Bring `db` to the newest version, all of it or nothing. Of two processes at once, one waits for the other.
+
+    Raises:
+        ConfigurationError: a newer gateway made this database.
+    """
+    postgres = isinstance(db, PostgresqlDatabase)
+    types = _POSTGRES_TYPES if postgres else _SQLITE_TYPES
+    # On SQLite `atomic` begins with IMMEDIATE: it holds the write lock from here on.
+    with db.atomic():
+        if postgres:
+            db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_POSTGRES_LOCK,))
+        db.execute_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+        stored = SchemaVersion.select(SchemaVersion.version).scalar(db)
+        version = stored or 0
+        if version > len(steps):
+            raise ConfigurationError(
+                f"the database was made by a newer gateway (its schema is version {version}, this gateway knows"
+                f" {len(steps)}): upgrade the gateway, or choose another database"
+            )
+        if version == len(steps):
+            return
+        for step in steps[version:]:
+            step(lambda statement: db.execute_sql(statement.format_map(types)))
+        if stored is None:
+            SchemaVersion.insert(version=len(steps)).as_rowcount().execute(db)
+        else:
+            SchemaVersion.update(version=len(steps)).execute(db)

@@ -1,0 +1,165 @@
+"""The store as the gateway and the command line see it: asynchronous, with one error for whatever goes wrong."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from gateway.store import cache, history, sessions, statistics
+from gateway.store.database import parse_url
+from gateway.store.migrations import migrate
+from gateway.store.records import (
+    CachedAnswer,
+    CacheLimits,
+    ErasedSession,
+    SessionSummary,
+    StoredMessage,
+    StoreStatistics,
+)
+from gateway.store.worker import DatabaseWorker
+from gateway.values import DeviceAddress, DeviceId, Message, TurnRecord
+
+CLEANUP_DAYS_MAX = 365_000
+_MESSAGES_PAGE = 500
+_SESSIONS_PAGE = 50
+"""Conversations erased in one transaction, so that turns can be written in between."""
+
+
+class Store:
+    """Conversations, turns and cached answers in one database. Several processes may use it at once.
+
+    Every method may raise `StoreError`: the database refused, is out of reach or too slow, or is not open. What was
+    answered is committed. Times that go in are aware; those that come out are UTC.
+    """
+
+    def __init__(self, url: str, *, busy_timeout_s: float = 5.0, waiting_max: int = 1000) -> None:
+        """`busy_timeout_s` is how long SQLite waits for another process that writes; at most `waiting_max` calls may
+        wait for the database.
+
+        Raises:
+            ConfigurationError: `url` is not the URL of a database that the gateway knows.
+        """
+        self._target = parse_url(url, busy_timeout_s)
+        self._worker = DatabaseWorker(self._target, waiting_max)
+
+    @property
+    def description(self) -> str:
+        """For the banner: kind and place, no password."""
+        return self._target.description
+
+    @property
+    def refused(self) -> int:
+        """Calls refused because too many were waiting."""
+        return self._worker.refused
+
+    async def start(self) -> None:
+        """Connect, make what is missing and bring the tables up to date.
+
+        Raises:
+            ConfigurationError: the database cannot be used; the message says what to do.
+        """
+        await self._worker.start(migrate)
+
+    async def close(self) -> None:
+        """Finish what waits, then disconnect."""
+        await self._worker.close()
+
+    # A conversation
+
+    async def open_session(self, device: DeviceAddress, sessions_max: int, now: datetime) -> int:
+        """The epoch of the device's conversation, which is made if there is none.
+
+        A turn hands it back to `record_turn`: nothing is written to a conversation that was erased meanwhile.
+
+        Raises:
+            SessionLimitReached: there is none, and `sessions_max` others are kept.
+        """
+        return await self._worker.run(history.open_session, device, sessions_max, now)
+
+    async def save_device_info(
+        self, device: DeviceAddress, info: Mapping[str, Any], sessions_max: int, now: datetime
+    ) -> None:
+        """Keep what the device said of itself (its `hello`). This alone does not count as activity.
+
+        Raises:
+            SessionLimitReached: the device has no conversation, and `sessions_max` others are kept.
+        """
+        await self._worker.run(history.save_device_info, device, info, sessions_max, now)
+
+    async def record_turn(self, record: TurnRecord, epoch: int) -> bool:
+        """Append a turn and its messages; False, and nothing written, if the conversation of `epoch` was erased."""
+        return await self._worker.run(history.record_turn, record, epoch)
+
+    async def history(self, session_id: DeviceId, limit: int) -> list[Message]:
+        """The newest `limit` messages of the user and the assistant, oldest first."""
+        return await self._worker.run(history.history, session_id, limit)
+
+    async def messages(self, session_id: DeviceId) -> AsyncIterator[StoredMessage]:
+        """The whole conversation, oldest first, read a page at a time."""
+        last = 0
+        while page := await self._worker.run(history.messages, session_id, last, _MESSAGES_PAGE):
+            for _, message in page:
+                yield message
+            last = page[-1][0]
+
+    async def turns(self, session_id: DeviceId, limit: int) -> list[TurnRecord]:
+        """The newest `limit` turns, oldest first, with the device's present spelling."""
+        return await self._worker.run(history.turns, session_id, limit)
+
+    # All conversations
+
+    async def sessions(self, limit: int, offset: int = 0) -> list[SessionSummary]:
+        """Conversations, the most recently active first."""
+        return await self._worker.run(sessions.sessions, limit, offset)
+
+    async def session(self, session_id: DeviceId) -> SessionSummary | None:
+        return await self._worker.run(sessions.session, session_id)
+
+    async def forget(self, session_id: DeviceId) -> ErasedSession | None:
+        """Erase one conversation, its turns and its cached answers; None if there is none."""
+        return await self._worker.run(sessions.forget, session_id)
+
+    async def cleanup(self, days: float, dry_run: bool, now: datetime) -> list[ErasedSession]:
+        """Erase every conversation without activity in the last `days`, oldest first; only say which if `dry_run`.
+
+        Raises:
+            ValueError: `days` is below 0 or above `CLEANUP_DAYS_MAX`.
+        """
+        if not 0 <= days <= CLEANUP_DAYS_MAX:
+            raise ValueError(f"days must be from 0 to {CLEANUP_DAYS_MAX}")
+        before = now - timedelta(days=days)
+        erased: list[ErasedSession] = []
+        while True:
+            if dry_run:
+                page = await self._worker.run(sessions.inactive, before, _SESSIONS_PAGE, offset=len(erased))
+            else:
+                page = await self._worker.run(sessions.erase_inactive, before, _SESSIONS_PAGE)
+            if not page:
+                return erased
+            erased += page
+
+    async def statistics(self, now: datetime) -> StoreStatistics:
+        return await self._worker.run(statistics.statistics, now)
+
+    # Answers given before
+
+    async def cached_answer(
+        self, session_id: DeviceId, question: str, language: str, ttl_s: float, now: datetime
+    ) -> CachedAnswer | None:
+        """What this device was answered to the same question no longer than `ttl_s` ago."""
+        return await self._worker.run(cache.cached_answer, session_id, question, language, ttl_s, now)
+
+    async def cache_answer(
+        self,
+        session_id: DeviceId,
+        epoch: int,
+        question: str,
+        language: str,
+        answer: CachedAnswer,
+        limits: CacheLimits,
+        now: datetime,
+    ) -> bool:
+        """Keep an answer, evicting what `limits` no longer allow; False if it was not kept.
+
+        It is not kept if the conversation of `epoch` was erased, or if the limits leave no room for it.
+        """
+        return await self._worker.run(cache.cache_answer, session_id, epoch, question, language, answer, limits, now)
