@@ -1,0 +1,205 @@
+"""The engines of a stage as one: asked in order within the same turn, each with a time limit.
+
+Time limits count only the time that an engine takes, not the time that its user takes between two pieces. The
+async generators end the engine's work when they are closed; close them with `contextlib.aclosing`.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.audio import Pcm
+from gateway.engines.circuit import Clock, EngineHealth, EngineOrder, OnPassedOver
+from gateway.engines.protocols import ChatModel, ChatRequest, SpeechToText, TextToSpeech
+from gateway.engines.speech_cache import SpeechCache, SpeechKey
+from gateway.errors import EngineFailed, Stage
+from gateway.values import Transcript
+
+T = TypeVar("T")
+
+
+class SttChain:
+    """The recognisers, in order."""
+
+    def __init__(
+        self, engines: Sequence[SpeechToText], *, timeout_s: float, rest_s: float, clock: Clock = time.monotonic
+    ) -> None:
+        """`timeout_s` limits the recognition of one utterance by one engine; `rest_s` is how long one that failed
+        rests, unless it says so itself."""
+        self._order = EngineOrder(Stage.STT, engines, rest_s=rest_s, clock=clock)
+        self._timeout_s = timeout_s
+
+    @property
+    def engines(self) -> tuple[SpeechToText, ...]:
+        return self._order.engines
+
+    async def transcribe(
+        self, speech: NDArray[np.float32], language: str | None, on_passed_over: OnPassedOver
+    ) -> Transcript:
+        """Recognise `speech`: mono, shape (n,), -1..1, 16 kHz. `language` None means: detect it.
+
+        Raises:
+            StageFailed: no engine could: `stt_failed`, `timeout` or `busy`.
+        """
+        work = self._order.begin(on_passed_over)
+        for attempt in work:
+            with attempt as engine:
+                return await _in_time(engine.transcribe(speech, language), self._timeout_s)
+        raise work.failure()
+
+    def health(self) -> list[EngineHealth]:
+        return self._order.health()
+
+    async def close(self) -> None:
+        await self._order.close()
+
+
+class ChatChain:
+    """The chat models, in order."""
+
+    def __init__(
+        self,
+        engines: Sequence[ChatModel],
+        *,
+        first_token_s: float,
+        timeout_s: float,
+        rest_s: float,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """`first_token_s` limits the wait for the first text of an answer, `timeout_s` the whole answer."""
+        self._order = EngineOrder(Stage.LLM, engines, rest_s=rest_s, clock=clock)
+        self._first_token_s = min(first_token_s, timeout_s)
+        self._timeout_s = timeout_s
+
+    @property
+    def engines(self) -> tuple[ChatModel, ...]:
+        return self._order.engines
+
+    async def reply(self, request: ChatRequest, on_passed_over: OnPassedOver) -> AsyncGenerator[str, None]:
+        """Answer, as the text comes. The first piece holds more than white space.
+
+        Another engine is asked only while nothing has been yielded: what was said stays said.
+
+        Raises:
+            StageFailed: no engine answered: `llm_failed`, `timeout` or `busy`; or one broke off: `llm_failed`.
+        """
+        work = self._order.begin(on_passed_over)
+        for attempt in work:
+            begun = False
+            with attempt as engine:
+                async with _closing(engine.reply(request)) as pieces, aclosing(self._timed(pieces)) as timed:
+                    async for piece in timed:
+                        begun = True
+                        yield piece
+                if not begun:
+                    raise EngineFailed("the answer was empty")
+                return
+            if begun:
+                raise work.broken_off()
+        raise work.failure()
+
+    def health(self) -> list[EngineHealth]:
+        return self._order.health()
+
+    async def close(self) -> None:
+        await self._order.close()
+
+    async def _timed(self, pieces: AsyncIterator[str]) -> AsyncGenerator[str, None]:
+        """Pass `pieces` on within both limits, without what comes before the first text."""
+        now = asyncio.get_running_loop().time
+        begun = False
+        spent_s = 0.0
+        while True:
+            asked_at = now()
+            limit_s = self._timeout_s if begun else self._first_token_s
+            piece = await _in_time(anext(pieces, None), limit_s - spent_s, of_s=limit_s)
+            spent_s += now() - asked_at
+            if piece is None:
+                return
+            begun = begun or bool(piece.strip())
+            if begun:
+                yield piece
+
+
+class TtsChain:
+    """The voices, in order, with the pieces that they spoke kept for all devices."""
+
+    def __init__(
+        self,
+        engines: Sequence[TextToSpeech],
+        *,
+        timeout_s: float,
+        rest_s: float,
+        cache_bytes: int,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """`timeout_s` limits the wait for the first and for each further block of audio of a piece."""
+        self._order = EngineOrder(Stage.TTS, engines, rest_s=rest_s, clock=clock)
+        self._timeout_s = timeout_s
+        self.cache = SpeechCache(cache_bytes)
+
+    @property
+    def engines(self) -> tuple[TextToSpeech, ...]:
+        return self._order.engines
+
+    async def speak(self, text: str, language: str, on_passed_over: OnPassedOver) -> AsyncGenerator[Pcm, None]:
+        """Speak `text`, as the audio comes.
+
+        When an engine breaks off, the next speaks the whole text again, perhaps at another rate: to lose words is
+        worse than to repeat some.
+
+        Raises:
+            StageFailed: no engine could: `tts_failed`, `timeout` or `busy`.
+        """
+        work = self._order.begin(on_passed_over)
+        for attempt in work:
+            key = SpeechKey(attempt.engine.name, attempt.engine.voice(language), text)
+            if (kept := self.cache.get(key)) is not None:
+                yield kept
+                return
+            recording = self.cache.record(key)
+            begun = False
+            with attempt as engine:
+                async with _closing(engine.speak(text, language)) as blocks:
+                    while (block := await _in_time(anext(blocks, None), self._timeout_s)) is not None:
+                        if len(block.samples):
+                            begun = True
+                            recording.add(block)
+                            yield block
+                if not begun:
+                    raise EngineFailed("there was no audio")
+                recording.keep()
+                return
+        raise work.failure()
+
+    def health(self) -> list[EngineHealth]:
+        return self._order.health()
+
+    async def close(self) -> None:
+        await self._order.close()
+
+
+async def _in_time(work: Awaitable[T], limit_s: float, *, of_s: float | None = None) -> T:
+    """Await `work` for at most `limit_s` seconds (what is left `of_s`), then cancel it and raise EngineFailed."""
+    try:
+        async with asyncio.timeout(limit_s) as limit:
+            return await work
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise EngineFailed(f"took longer than {of_s or limit_s:g} s", timed_out=True) from error
+
+
+@asynccontextmanager
+async def _closing(iterator: AsyncIterator[T]) -> AsyncGenerator[AsyncIterator[T], None]:
+    """Close `iterator` at the end, if it is one that can be closed."""
+    try:
+        yield iterator
+    finally:
+        if (aclose := getattr(iterator, "aclose", None)) is not None:
+            await aclose()

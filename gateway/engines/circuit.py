@@ -1,0 +1,218 @@
+"""Which engine of a list is asked, and which one rests: a circuit breaker for each engine.
+
+An engine that fails is passed over and rests. When its rest is over, one piece of work tries it while all others
+still pass it over; that trial decides whether it is back or rests again.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Generic, Literal, TypeVar
+
+from gateway.engines.protocols import Engine
+from gateway.errors import EngineBusy, EngineFailed, ErrorCode, Stage, StageFailed
+
+_log = logging.getLogger(__name__)
+
+LONGEST_REST_S: Final = 600.0
+"""What an engine asks for itself (a 429's Retry-After) is not believed beyond this."""
+
+_FAILURE_CODES: Final = {
+    Stage.STT: ErrorCode.STT_FAILED,
+    Stage.LLM: ErrorCode.LLM_FAILED,
+    Stage.TTS: ErrorCode.TTS_FAILED,
+}
+
+Clock = Callable[[], float]
+"""Seconds that only ever grow, such as `time.monotonic`."""
+
+OnPassedOver = Callable[[Stage, str, str, float], None]
+"""Called with the stage, the engine's name, what went wrong and how many seconds it rests (0 when it was only busy)."""
+
+EngineT = TypeVar("EngineT", bound=Engine)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHealth:
+    """How an engine is doing, for statistics and `doctor`.
+
+    `failures` counts work that it failed or was too slow at; `passed_over` counts work that went past it because it
+    failed, was busy or rested. `rest_left_s` is 0 when it does not rest.
+    """
+
+    stage: Stage
+    engine: str
+    state: Literal["ok", "resting"]
+    failures: int
+    passed_over: int
+    rest_left_s: float
+
+
+class _Circuit(Generic[EngineT]):
+    """What is known of one engine."""
+
+    def __init__(self, engine: EngineT) -> None:
+        self.engine = engine
+        self.failures = 0
+        self.passed_over = 0
+        self.rests = 0
+        self.rest_over_at: float | None = None
+        self.on_trial = False
+
+    def may_be_asked(self, now: float) -> bool:
+        return self.rest_over_at is None or (now >= self.rest_over_at and not self.on_trial)
+
+
+class EngineOrder(Generic[EngineT]):
+    """The engines of one stage in the order in which they are asked, with the state of each."""
+
+    def __init__(self, stage: Stage, engines: Sequence[EngineT], *, rest_s: float, clock: Clock) -> None:
+        """`rest_s` is how long an engine rests that does not itself say how long."""
+        if not engines:
+            raise ValueError(f"the stage {stage} needs at least one engine")
+        self.stage = stage
+        self.engines = tuple(engines)
+        self.rest_s = rest_s
+        self.clock = clock
+        self._circuits = tuple(_Circuit(engine) for engine in engines)
+
+    def begin(self, on_passed_over: OnPassedOver) -> "Work[EngineT]":
+        """Begin one piece of work, to be tried on one engine after the other."""
+        return Work(self, self._circuits, on_passed_over)
+
+    def health(self) -> list[EngineHealth]:
+        now = self.clock()
+        return [self._health_of(circuit, now) for circuit in self._circuits]
+
+    async def close(self) -> None:
+        """Close every engine, also when closing one of them fails."""
+        async with AsyncExitStack() as stack:
+            for engine in self.engines:
+                stack.push_async_callback(engine.close)
+
+    def _health_of(self, circuit: _Circuit[EngineT], now: float) -> EngineHealth:
+        rest_left_s = 0.0 if circuit.rest_over_at is None else max(0.0, circuit.rest_over_at - now)
+        return EngineHealth(
+            stage=self.stage,
+            engine=circuit.engine.name,
+            state="resting" if rest_left_s else "ok",
+            failures=circuit.failures,
+            passed_over=circuit.passed_over,
+            rest_left_s=rest_left_s,
+        )
+
+
+class Work(Generic[EngineT]):
+    """One piece of work on its way through the engines. Use it so:
+
+        work = order.begin(on_passed_over)
+        for attempt in work:
+            with attempt as engine:
+                return await engine.do_it()
+        raise work.failure()
+
+    The `with` ends an `EngineFailed`: the engine rests and the loop goes on with the next. Engines that rest are
+    left out, except that a list in which every engine rests is tried whole: no work fails untried.
+    """
+
+    def __init__(
+        self,
+        order: EngineOrder[EngineT],
+        circuits: Sequence[_Circuit[EngineT]],
+        on_passed_over: OnPassedOver,
+    ) -> None:
+        self._order = order
+        self._circuits = circuits
+        self._on_passed_over = on_passed_over
+        self._errors: list[tuple[str, EngineFailed]] = []
+
+    def __iter__(self) -> Iterator["Attempt[EngineT]"]:
+        resting: list[_Circuit[EngineT]] = []
+        none_asked = True
+        for circuit in self._circuits:
+            if not circuit.may_be_asked(self._order.clock()):
+                resting.append(circuit)
+                continue
+            none_asked = False
+            for skipped in resting:
+                skipped.passed_over += 1
+            resting.clear()
+            yield Attempt(self, circuit, self._order.clock)
+        if none_asked:
+            for circuit in resting:
+                yield Attempt(self, circuit, self._order.clock)
+
+    def failure(self) -> StageFailed:
+        """What to raise when no engine did the work: `busy` or `timeout` if that was the reason of every one."""
+        errors = [error for _, error in self._errors]
+        if all(isinstance(error, EngineBusy) for error in errors):
+            code = ErrorCode.BUSY
+        elif all(error.timed_out for error in errors):
+            code = ErrorCode.TIMEOUT
+        else:
+            code = _FAILURE_CODES[self._order.stage]
+        return self._stage_failed(code)
+
+    def broken_off(self) -> StageFailed:
+        """What to raise when work failed that cannot be begun again with another engine."""
+        return self._stage_failed(_FAILURE_CODES[self._order.stage])
+
+    def failed_at(self, circuit: _Circuit[EngineT], error: EngineFailed) -> None:
+        """Note that `circuit`'s engine did not do it, let it rest unless it was only busy, and tell."""
+        rest_s = 0.0
+        if not isinstance(error, EngineBusy):
+            rest_s = min(self._order.rest_s if error.rest_s is None else error.rest_s, LONGEST_REST_S)
+            circuit.failures += 1
+            circuit.rests += 1
+            circuit.rest_over_at = self._order.clock() + rest_s
+        circuit.passed_over += 1
+        self._errors.append((circuit.engine.name, error))
+        self._on_passed_over(self._order.stage, circuit.engine.name, error.message, rest_s)
+
+    def _stage_failed(self, code: ErrorCode) -> StageFailed:
+        reasons = "; ".join(f"{name}: {error.message}" for name, error in self._errors)
+        retryable = any(error.retryable for _, error in self._errors)
+        return StageFailed(code, self._order.stage, reasons, retryable=retryable)
+
+
+class Attempt(Generic[EngineT]):
+    """One engine's try at one piece of work, as a context manager."""
+
+    def __init__(self, work: Work[EngineT], circuit: _Circuit[EngineT], clock: Clock) -> None:
+        self.engine = circuit.engine
+        self._work = work
+        self._circuit = circuit
+        self._clock = clock
+        self._rests_at_start = 0
+        self._is_trial = False
+
+    def __enter__(self) -> EngineT:
+        circuit = self._circuit
+        self._rests_at_start = circuit.rests
+        self._is_trial = circuit.rest_over_at is not None and circuit.may_be_asked(self._clock())
+        if self._is_trial:
+            circuit.on_trial = True
+        return circuit.engine
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        circuit = self._circuit
+        if self._is_trial:
+            circuit.on_trial = False
+        if error is None:
+            # Work that began before the engine was put to rest says nothing about how it is now.
+            if circuit.rests == self._rests_at_start:
+                circuit.rest_over_at = None
+            return True
+        if isinstance(error, EngineFailed):
+            self._work.failed_at(circuit, error)
+            return True
+        if isinstance(error, Exception):
+            # An adapter maps the errors it knows; one that it did not foresee must not cost the user the answer.
+            _log.error("%s failed in an unforeseen way", circuit.engine.name, exc_info=error)
+            self._work.failed_at(circuit, EngineFailed(f"unforeseen {type(error).__name__}"))
+            return True
+        return False
