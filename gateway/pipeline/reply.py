@@ -1,0 +1,46 @@
+"""What the chat model is asked: the system prompt, the latest of the conversation, and the new question."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from gateway.engines.protocols import ChatRequest
+from gateway.values import Message
+
+LANGUAGE_NAMES = {
+    "ca": "Catalan",
+    "de": "German",
+    "en": "English",
+    "es": "Spanish",
+    "eu": "Basque",
+    "fr": "French",
+    "gl": "Galician",
+    "it": "Italian",
+    "nl": "Dutch",
+    "pl": "Polish",
+    "pt": "Portuguese",
+}
+
+
+def chat_request(
+    template: str,
+    history: Sequence[Message],
+    question: str,
+    *,
+    window: int,
+    device: str,
+    name: str,
+    language: str,
+    now: datetime,
+) -> ChatRequest:
+    """Return the request for `question`: the filled-in system prompt, then the newest `window` messages of the
+    conversation, the question included. `now` is local time."""
+    system = template.format(
+        device=device,
+        name=name,
+        language=LANGUAGE_NAMES.get(language, language),
+        date=f"{now:%A} {now.date().isoformat()}",
+        time=f"{now:%H:%M}",
+    )
+    earlier = tuple(history)[-(window - 1) :] if window > 1 else ()
+    messages = (Message("system", system), *earlier, Message("user", question))
+    return ChatRequest(messages, language, now)
