@@ -29,7 +29,7 @@ Clock = Callable[[], float]
 """Seconds that only ever grow, such as `time.monotonic`."""
 
 OnPassedOver = Callable[[Stage, str, str, float], None]
-"""Called with the stage, the engine's name, what went wrong and how many seconds it rests (0 when it was only busy)."""
+"""Called with the stage, the engine's name, what went wrong and how many seconds it rests (0 when it does not)."""
 
 EngineT = TypeVar("EngineT", bound=Engine)
 
@@ -160,11 +160,13 @@ class Work(Generic[EngineT]):
         return self._stage_failed(_FAILURE_CODES[self._order.stage])
 
     def failed_at(self, circuit: _Circuit[EngineT], error: EngineFailed) -> None:
-        """Note that `circuit`'s engine did not do it, let it rest unless it was only busy, and tell."""
+        """Note that `circuit`'s engine did not do it, let it rest, and tell. One that was busy, or asked for no rest
+        because only this work was not for it, does not rest."""
         rest_s = 0.0
         if not isinstance(error, EngineBusy):
             rest_s = min(self._order.rest_s if error.rest_s is None else error.rest_s, LONGEST_REST_S)
             circuit.failures += 1
+        if rest_s > 0:
             circuit.rests += 1
             circuit.rest_over_at = self._order.clock() + rest_s
         circuit.passed_over += 1

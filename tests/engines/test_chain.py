@@ -199,6 +199,14 @@ async def test_a_busy_engine_is_passed_over_without_a_rest() -> None:
     assert chain.health()[0].failures == 0
 
 
+async def test_an_engine_that_only_this_work_was_not_for_does_not_rest() -> None:
+    first = ScriptedStt("first", [EngineFailed("English only", retryable=False, rest_s=0.0)], ["one"])
+    chain = stt(first, ScriptedStt("second", ["two"]))
+    assert await heard(chain) == "two"
+    assert await heard(chain) == "one"
+    assert chain.health()[0].failures == 1
+
+
 async def test_an_unforeseen_error_is_logged_and_costs_only_that_engine(caplog: pytest.LogCaptureFixture) -> None:
     passed_over = PassedOver()
     chain = stt(ScriptedStt("first", [KeyError("secret")]), ScriptedStt("second", ["two"]))
