@@ -1,0 +1,99 @@
+"""One place where the openai library is set up and where its errors become ours.
+
+The library's own variables say where to go: OPENAI_API_KEY, OPENAI_BASE_URL.
+"""
+
+import email.utils
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import httpx2
+import openai
+
+from gateway.errors import ConfigurationError, EngineFailed
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+
+_PLACEHOLDER_KEY = "none"
+"""Local servers want no key, and the library wants one."""
+_LONGEST_REST_S = 3600.0
+"""A server that asks for more is asked again after an hour."""
+_LONGEST_QUOTE = 200
+
+
+def open_client(*, timeout_s: float) -> openai.AsyncOpenAI:
+    """Make a client that waits `timeout_s` at most for a connection and for each part of an answer.
+
+    It never tries again by itself: while a person waits, the next engine of the list is the better second try.
+
+    Raises:
+        ConfigurationError: neither variable is set, or the base URL is none.
+    """
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    base_url = os.environ.get("OPENAI_BASE_URL", "").strip()
+    if not key and not base_url:
+        raise ConfigurationError(
+            "the openai engine needs OPENAI_API_KEY, or OPENAI_BASE_URL for a compatible server (Ollama, vLLM, …)"
+        )
+    if base_url and not base_url.startswith(("http://", "https://")):
+        raise ConfigurationError("OPENAI_BASE_URL must begin with http:// or https://, and usually ends in /v1")
+    return openai.AsyncOpenAI(
+        api_key=key or _PLACEHOLDER_KEY, base_url=base_url or DEFAULT_BASE_URL, timeout=timeout_s, max_retries=0
+    )
+
+
+def server_name(client: openai.AsyncOpenAI | None) -> str:
+    """The host that `client` talks to, for descriptions; empty before there is a client."""
+    return "" if client is None else client.base_url.netloc.decode().rpartition("@")[2]
+
+
+@contextmanager
+def errors_mapped(client: openai.AsyncOpenAI) -> Generator[None]:
+    """Turn every error of the library and of HTTP into EngineFailed."""
+    host = server_name(client)
+    try:
+        yield
+    except (openai.APITimeoutError, httpx2.TimeoutException) as error:
+        raise EngineFailed(f"{host} did not answer in time", timed_out=True) from error
+    except (openai.APIConnectionError, httpx2.RequestError) as error:
+        raise EngineFailed(f"{host} cannot be reached, or closed the connection midway") from error
+    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+        # What the server says here may repeat part of the key.
+        raise EngineFailed(
+            f"{host} refuses the key ({error.status_code}): check OPENAI_API_KEY", retryable=False
+        ) from error
+    except openai.RateLimitError as error:
+        raise EngineFailed(
+            f"{host} is asked too often (429): {_quote(error, client)}", rest_s=_retry_after_s(error.response)
+        ) from error
+    except openai.APIStatusError as error:
+        raise EngineFailed(
+            f"{host} answered {error.status_code}: {_quote(error, client)}",
+            retryable=error.status_code >= 500,
+            rest_s=_retry_after_s(error.response),
+        ) from error
+    except (openai.OpenAIError, ValueError) as error:
+        # ValueError: a body that is not the JSON that it promised to be.
+        raise EngineFailed(f"{host} answered something that is not this API") from error
+
+
+def _quote(error: openai.APIError, client: openai.AsyncOpenAI) -> str:
+    """What the server said, short, on one line and without the key."""
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    text = " ".join(str(said or "no reason given").split())
+    return text.replace(client.api_key, "…")[:_LONGEST_QUOTE]
+
+
+def _retry_after_s(response: httpx2.Response) -> float | None:
+    """The seconds of a Retry-After header (a number or a date), None where there is none that makes sense."""
+    value = response.headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        date = email.utils.parsedate_tz(value)
+        if date is None:
+            return None
+        seconds = email.utils.mktime_tz(date) - time.time()
+    return min(max(seconds, 0.0), _LONGEST_REST_S) if seconds == seconds else None

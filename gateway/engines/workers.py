@@ -1,0 +1,61 @@
+"""Where blocking code meets asyncio: a few threads with a bounded queue before them."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from gateway.errors import EngineBusy
+
+T = TypeVar("T")
+
+
+class Workers:
+    """Runs blocking functions in `threads` threads; at most `queue` more wait for one.
+
+    A function gets an event that is set once nobody waits for its result: it should look at it between steps and
+    return early. A function that still waits when its caller is cancelled never starts.
+    """
+
+    def __init__(self, name: str, *, threads: int, queue: int) -> None:
+        self._name = name
+        self._limit = threads + queue
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._lock = threading.Lock()
+        self._abandoned: dict[Future[Any], threading.Event] = {}
+
+    @property
+    def pending(self) -> int:
+        """How many functions run or wait."""
+        return len(self._abandoned)
+
+    async def run(self, function: Callable[[threading.Event], T]) -> T:
+        """Run `function` in a thread and return its result.
+
+        Raises:
+            EngineBusy: the queue is full.
+        """
+        abandoned = threading.Event()
+        with self._lock:
+            if len(self._abandoned) >= self._limit:
+                raise EngineBusy(f"{self._limit} pieces of work already wait for {self._name}")
+            future = self._executor.submit(function, abandoned)
+            self._abandoned[future] = abandoned
+        future.add_done_callback(self._forget)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            abandoned.set()
+            future.cancel()
+
+    async def close(self) -> None:
+        """Drop what waits, tell what runs to stop, and wait until it has."""
+        with self._lock:
+            for abandoned in self._abandoned.values():
+                abandoned.set()
+        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+
+    def _forget(self, future: Future[Any]) -> None:
+        with self._lock:
+            del self._abandoned[future]

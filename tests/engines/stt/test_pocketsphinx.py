@@ -1,0 +1,36 @@
+import asyncio
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from gateway.config import Settings
+from gateway.engines.stt.pocketsphinx import PocketSphinx
+from gateway.errors import EngineFailed
+from tests.conformance.speech import spoken
+from tests.conformance.stt import SttConformance
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[PocketSphinx]:
+    engine = PocketSphinx.from_settings(Settings())
+    asyncio.run(engine.start())
+    yield engine
+    asyncio.run(engine.close())
+
+
+class TestPocketSphinx(SttConformance):
+    # One of the few phrases that a model of human speech recognises as espeak says them.
+    question, voice = "Who are you?", "en-us+m3"
+    heard = "who are you"
+
+    async def test_passes_other_languages_on(self, engine: PocketSphinx) -> None:
+        with pytest.raises(EngineFailed, match="English only") as failure:
+            await engine.transcribe(self.speech, "es")
+        assert not failure.value.retryable
+
+    async def test_hears_one_device_the_same_whatever_another_said_before(self, engine: PocketSphinx) -> None:
+        loud = np.clip(spoken("Set a timer for five minutes.", "en-gb+f3") * 8, -1, 1)
+        before = await engine.transcribe(self.speech, "en")
+        await engine.transcribe(loud, "en")
+        assert await engine.transcribe(self.speech, "en") == before
