@@ -20,6 +20,7 @@ STATEMENT_TIMEOUT_MS = 10_000
 
 _SQLITE_PREFIX = "sqlite:///"
 _FORMS = "sqlite:///folder/file.db, sqlite:////absolute/file.db or postgresql://user:password@host:5432/name"
+_UNREADABLE = f"the database URL cannot be read: write {_FORMS}, and in a password %2F for /, %3A for :, %40 for @"
 
 
 class Target(Protocol):
@@ -92,9 +93,9 @@ class PostgresTarget:
             port = parts.port
         except ValueError:
             # Without its cause, which quotes the URL and so the password.
-            raise ConfigurationError(
-                f"the database URL cannot be read: write {_FORMS}; percent-encode / : @ in it"
-            ) from None
+            raise ConfigurationError(_UNREADABLE) from None
+        if parts.netloc.count("@") > 1:  # libpq would take part of the password for the host, and name it
+            raise ConfigurationError(_UNREADABLE)
         query = parse_qs(parts.query)
         host = parts.hostname or query.get("host", ["localhost"])[0]
         name = unquote(parts.path.lstrip("/"))
@@ -120,7 +121,7 @@ class PostgresTarget:
         try:
             psycopg.conninfo.conninfo_to_dict(self._url)
         except psycopg.Error:
-            raise ConfigurationError(f"the database URL cannot be read: write {_FORMS}") from None
+            raise ConfigurationError(_UNREADABLE) from None
         defaults: dict[str, Any] = {
             "application_name": "voice-gateway",
             "connect_timeout": CONNECT_TIMEOUT_S,
@@ -171,6 +172,4 @@ def parse_url(url: str, busy_timeout_s: float) -> Target:
         return SqliteTarget(path, busy_timeout_s)
     if re.match(r"postgres(ql)?://", url):
         return PostgresTarget(url)
-    scheme = re.match(r"[A-Za-z0-9+.-]*:?/{0,3}", url)
-    begins = scheme.group() if scheme else ""
-    raise ConfigurationError(f"unknown database URL (it begins with {begins!r}): write {_FORMS}")
+    raise ConfigurationError(f"the database URL is of no kind that is known here: write {_FORMS}")

@@ -79,7 +79,7 @@ def _erase(db: Database, condition: Any) -> list[ErasedSession]:
             Counter.CACHE_BYTES: -int(size),
         },
     )
-    return erased
+    return sorted(erased, key=lambda session: (session.last_activity, session.session_id))
 
 
 def _described() -> Any:

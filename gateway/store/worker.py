@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from peewee import Database
 
-from gateway.errors import StoreError
+from gateway.errors import ConfigurationError, StoreError
 from gateway.store.database import Target
 
 P = ParamSpec("P")
@@ -31,7 +31,11 @@ class DatabaseWorker:
         self.refused = 0
 
     async def start(self, prepare: Callable[[Database], None]) -> None:
-        """Open the database and run `prepare` on it. Errors of either are handed on as they are."""
+        """Open the database and run `prepare` on it.
+
+        Raises:
+            ConfigurationError: one of the two did not work; the message says what to do.
+        """
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
         try:
             await asyncio.get_running_loop().run_in_executor(self._executor, self._open, prepare)
@@ -66,6 +70,12 @@ class DatabaseWorker:
         db = self._target.open()
         try:
             prepare(db)
+        except self._target.errors() as exc:
+            db.close()
+            raise ConfigurationError(
+                f"{self._target.description} cannot be brought up to date ({_reason(exc)}): check that it may be"
+                " written, and that no other program holds it"
+            ) from exc
         except BaseException:
             db.close()
             raise
@@ -79,9 +89,7 @@ class DatabaseWorker:
             self._target.revive(db)
             return job(db)
         except self._target.errors() as exc:
-            # Only the first line: those that follow may quote what was said.
-            reason = (str(exc).splitlines() or [type(exc).__name__])[0]
-            raise StoreError(f"{self._target.description}: {reason}") from exc
+            raise StoreError(f"{self._target.description}: {_reason(exc)}") from exc
 
     def _close(self) -> None:
         db, self._db = self._db, None
@@ -90,3 +98,8 @@ class DatabaseWorker:
 
     def _leave(self, _: "Future[Any]") -> None:
         self._places.release()
+
+
+def _reason(exc: Exception) -> str:
+    """The first line: those that follow may quote what was said."""
+    return (str(exc).splitlines() or [type(exc).__name__])[0]
