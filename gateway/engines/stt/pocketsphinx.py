@@ -16,8 +16,9 @@ from gateway.values import Transcript
 
 LANGUAGE = "en"
 
-_BLOCK = SPEECH_RATE // 2 * 2
-"""Bytes of half a second, after which it is seen whether anybody still waits."""
+_BLOCK = SPEECH_RATE // 20 * 2
+"""Bytes of 50 ms. The library holds the interpreter lock while it decodes a block (some 20 ms), and between two blocks
+the event loop gets its turn, and it is seen whether anybody still waits."""
 
 
 class PocketSphinx:
