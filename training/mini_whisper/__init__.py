@@ -1,0 +1,1 @@
+"""Training of the miniature Whisper that the tests and the offline demo recognise speech with."""
