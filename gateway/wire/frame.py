@@ -10,6 +10,8 @@ HEADER = struct.Struct("<2sBBBBHHH")
 HEADER_BYTES = HEADER.size
 MAGIC = b"VG"
 VERSION = 1
+_TOLD_BY_BYTES = 6
+"""Magic, version and reserved byte lie in the first 6 bytes: they alone make a payload a frame."""
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 FIRST_DEVICE_TURN = 1
@@ -58,8 +60,8 @@ def encode(frame: Frame) -> bytes:
 
 
 def is_frame(payload: bytes) -> bool:
-    """Tell a frame (of this or a coming version) from any other payload."""
-    return len(payload) >= HEADER_BYTES and payload[:2] == MAGIC and 1 <= payload[2] <= 15 and payload[5] == 0
+    """Tell a frame (of this or a coming version, whole or cut short) from any other payload."""
+    return len(payload) >= _TOLD_BY_BYTES and payload[:2] == MAGIC and 1 <= payload[2] <= 15 and payload[5] == 0
 
 
 def decode(payload: bytes) -> Frame:
@@ -68,17 +70,19 @@ def decode(payload: bytes) -> Frame:
     Raises:
         DeviceFault: `bad_frame`, naming the field that is out of its range.
     """
+    if len(payload) < HEADER_BYTES:
+        raise bad_frame(f"a frame has a header of {HEADER_BYTES} bytes; this payload is {len(payload)} long")
     _, version, flags, codec, _, turn, seq, rate = HEADER.unpack_from(payload)
     if version != VERSION:
-        raise _bad_frame(f"version {version} is not {VERSION}")
+        raise bad_frame(f"version {version} is not {VERSION}")
     if flags & ~_ALL_FLAGS:
-        raise _bad_frame(f"flags {flags:#04x} has bits that mean nothing")
+        raise bad_frame(f"flags {flags:#04x} has bits that mean nothing")
     if codec not in FrameCodec.__members__.values():
-        raise _bad_frame(f"codec {codec} is not 0 to 3")
+        raise bad_frame(f"codec {codec} is not 0 to 3")
     if turn == 0:
-        raise _bad_frame("turn 0 is not a turn")
+        raise bad_frame("turn 0 is not a turn")
     if rate not in RATES:
-        raise _bad_frame(f"rate {rate} Hz is not one of {', '.join(map(str, RATES))}")
+        raise bad_frame(f"rate {rate} Hz is not one of {', '.join(map(str, RATES))}")
     return Frame(turn, seq, Flag(flags), FrameCodec(codec), rate, payload[HEADER_BYTES:])
 
 
@@ -90,9 +94,9 @@ def decode_uplink(payload: bytes) -> Frame:
     """
     frame = decode(payload)
     if frame.turn > LAST_DEVICE_TURN:
-        raise _bad_frame(f"turn {frame.turn:#06x} is the gateway's; a device uses 1 to {LAST_DEVICE_TURN:#06x}")
+        raise bad_frame(f"turn {frame.turn:#06x} is the gateway's; a device uses 1 to {LAST_DEVICE_TURN:#06x}")
     if frame.codec is FrameCodec.MP3:
-        raise _bad_frame("codec 3 (MP3) is for replies only")
+        raise bad_frame("codec 3 (MP3) is for replies only")
     return frame
 
 
@@ -106,5 +110,6 @@ def turn_after(turn: int) -> int:
     return turn % LAST_DEVICE_TURN + 1
 
 
-def _bad_frame(message: str) -> DeviceFault:
+def bad_frame(message: str) -> DeviceFault:
+    """The fault of a frame that is dropped because of `message`."""
     return DeviceFault(ErrorCode.BAD_FRAME, Stage.RECEIVE, message)

@@ -1,0 +1,71 @@
+"""Finds where speech begins and ends in a row of speech probabilities, one for each window of 32 ms."""
+
+from enum import Enum, StrEnum, auto
+
+WINDOW_SAMPLES = 512
+"""Samples of a window at 16 kHz: what the Silero detector judges at a time."""
+WINDOW_RATE = 16_000
+WINDOW_MS = 1000 * WINDOW_SAMPLES // WINDOW_RATE
+
+# Silero's own thresholds (`threshold`, and `neg_threshold` = `threshold` - 0.15).
+_VOICE_ABOVE = 0.5
+_QUIET_BELOW = 0.35
+
+
+class Phase(StrEnum):
+    """Where in an utterance the last window lies."""
+
+    WAITING = "waiting"
+    SPEAKING = "speaking"
+    PAUSED = "paused"
+    ENDED = "ended"
+    """The pause has just become the end of speech; what follows is waiting again."""
+
+
+class _Sound(Enum):
+    VOICE = auto()
+    UNSURE = auto()
+    QUIET = auto()
+
+
+_NEXT = {
+    (Phase.WAITING, _Sound.VOICE): Phase.SPEAKING,
+    (Phase.WAITING, _Sound.UNSURE): Phase.WAITING,
+    (Phase.WAITING, _Sound.QUIET): Phase.WAITING,
+    (Phase.SPEAKING, _Sound.VOICE): Phase.SPEAKING,
+    (Phase.SPEAKING, _Sound.UNSURE): Phase.SPEAKING,
+    (Phase.SPEAKING, _Sound.QUIET): Phase.PAUSED,
+    (Phase.PAUSED, _Sound.VOICE): Phase.SPEAKING,
+    (Phase.PAUSED, _Sound.UNSURE): Phase.PAUSED,
+    (Phase.PAUSED, _Sound.QUIET): Phase.PAUSED,
+    (Phase.ENDED, _Sound.VOICE): Phase.SPEAKING,
+    (Phase.ENDED, _Sound.UNSURE): Phase.WAITING,
+    (Phase.ENDED, _Sound.QUIET): Phase.WAITING,
+}
+
+
+class Endpoint:
+    """Follows one stream. Speech ends when a pause, counted from its first quiet window, lasts
+    `end_of_speech_ms`; a window that is neither voice nor quiet changes nothing, but its time counts."""
+
+    def __init__(self, end_of_speech_ms: int) -> None:
+        self._end_windows = max(1, -(-end_of_speech_ms // WINDOW_MS))
+        self._pause_windows = 0
+        self._phase = Phase.WAITING
+
+    @property
+    def phase(self) -> Phase:
+        return self._phase
+
+    def push(self, probability: float) -> Phase:
+        """Take the speech probability (0..1) of the next window; return the phase that it leads to."""
+        phase = _NEXT[self._phase, _sound(probability)]
+        self._pause_windows = self._pause_windows + 1 if phase is Phase.PAUSED else 0
+        self._phase = Phase.ENDED if self._pause_windows >= self._end_windows else phase
+        return self._phase
+
+
+def _sound(probability: float) -> _Sound:
+    if probability > _VOICE_ABOVE:
+        return _Sound.VOICE
+    return _Sound.QUIET if probability < _QUIET_BELOW else _Sound.UNSURE

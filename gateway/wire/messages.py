@@ -1,0 +1,282 @@
+"""The JSON messages of a device's topics: what devices say is checked, what the gateway says is built.
+
+Unknown keys are ignored. A wrong type or a value out of its range is a `bad_json` that names the key.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import from_json
+
+from gateway.errors import DeviceFault, ErrorCode, Stage
+from gateway.events import (
+    EnginePassedOver,
+    Event,
+    Failed,
+    Listening,
+    SentenceReady,
+    Speaking,
+    Transcribed,
+    TurnEnded,
+)
+from gateway.values import DeviceAddress, TurnRecord
+from gateway.wire.frame import LAST_GATEWAY_TURN, LAST_SEQ, RATES
+
+_LARGEST_PACKET = 268_435_460
+"""The largest packet of MQTT 3.1.1: a header of 5 bytes and a remaining length of 268,435,455 (section 2.2.3)."""
+
+# What LAME makes of MPEG-1 (32 kHz and above) and MPEG-2 (below) layer III.
+_FIRST_MPEG1_RATE = 32_000
+_MPEG1_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_MPEG2_KBPS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_DEFAULT_REPLY_RATE = 24_000
+
+Label = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
+"""An ISO 639 code."""
+
+
+class _Incoming(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class ReplyWish(_Incoming):
+    """How the device wants its replies: `rate` in Hz, `bitrate_kbps` one that MP3 has at that rate."""
+
+    rate: Literal[16000, 22050, 24000, 32000, 44100, 48000] | None = None
+    bitrate_kbps: int | None = None
+
+    @model_validator(mode="after")
+    def _bitrate_goes_with_rate(self) -> Self:
+        rate = self.rate or _DEFAULT_REPLY_RATE
+        allowed = _MPEG1_KBPS if rate >= _FIRST_MPEG1_RATE else _MPEG2_KBPS
+        if self.bitrate_kbps is not None and self.bitrate_kbps not in allowed:
+            raise ValueError(f"bitrate_kbps at {rate} Hz is one of {', '.join(map(str, allowed))}")
+        return self
+
+
+class Hello(_Incoming):
+    """What the device is and can take. None or empty: it did not say."""
+
+    v: Literal[1]
+    name: Label = ""
+    firmware: Label = ""
+    board: Label = ""
+    max_packet: int | None = Field(None, ge=128, le=_LARGEST_PACKET)
+    """The largest MQTT packet that it takes, in bytes, all headers included."""
+    buffer_ms: int | None = Field(None, ge=100, le=60_000)
+    codecs: list[Label] = Field(default_factory=list, max_length=16)
+    rate: int | None = None
+    """Hz, of its raw audio."""
+    reply: ReplyWish = ReplyWish()
+    language: Language | None = None
+    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @field_validator("rate")
+    @classmethod
+    def _rate_is_one_of_the_frames(cls, rate: int | None) -> int | None:
+        if rate is not None and rate not in RATES:
+            raise ValueError(f"rate is one of {', '.join(map(str, RATES))}")
+        return rate
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The message as it came, unknown keys included: the session's `device_info`."""
+        return self._raw
+
+    @property
+    def reply_rate(self) -> int | None:
+        return self.reply.rate
+
+    @property
+    def reply_bitrate_kbps(self) -> int | None:
+        return self.reply.bitrate_kbps
+
+
+class Abort(_Incoming):
+    """Stop what is being recorded, thought or spoken."""
+
+    type: Literal["abort"]
+
+
+class Played(_Incoming):
+    """What has been heard of the reply to `turn`: up to frame `seq`, or all of it when `end`."""
+
+    type: Literal["played"]
+    turn: int = Field(ge=1, le=LAST_GATEWAY_TURN)
+    seq: int | None = Field(None, ge=0, le=LAST_SEQ)
+    end: bool = False
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.seq is None and not self.end:
+            raise ValueError('played needs "seq", or "end": true')
+        return self
+
+
+class Forget(_Incoming):
+    """Erase this device's conversation and cache."""
+
+    type: Literal["forget"]
+
+
+class SpokenText(_Incoming):
+    """A text to speak or to answer. `language` None: the device's."""
+
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")]
+    language: Language | None = None
+
+
+Control = Abort | Played | Forget
+_CONTROL: TypeAdapter[Control] = TypeAdapter(Annotated[Control, Field(discriminator="type")])
+
+
+def parse_hello(payload: bytes | Mapping[str, Any]) -> Hello:
+    """Read `hello`, as it came or as it was stored.
+
+    Raises:
+        DeviceFault: `bad_json`.
+    """
+    raw = _object("hello", payload) if isinstance(payload, bytes) else dict(payload)
+    try:
+        hello = Hello.model_validate(raw)
+    except ValidationError as exc:
+        raise _bad_json("hello", _reason(exc)) from exc
+    hello._raw = raw
+    return hello
+
+
+def parse_control(payload: bytes) -> Control:
+    """Read a `control` message.
+
+    Raises:
+        DeviceFault: `bad_json`; also for an unknown `type`.
+    """
+    try:
+        return _CONTROL.validate_python(_object("control", payload))
+    except ValidationError as exc:
+        raise _bad_json("control", _reason(exc)) from exc
+
+
+def parse_text(payload: bytes, max_chars: int) -> SpokenText:
+    """Read `say` or `ask`: plain text in UTF-8, or JSON if it begins with `{`.
+
+    Raises:
+        DeviceFault: `bad_json`; it is neither, empty, or longer than `max_chars`.
+    """
+    try:
+        body = _object("text", payload) if payload.startswith(b"{") else {"text": payload.decode()}
+        spoken = SpokenText.model_validate(body)
+    except UnicodeDecodeError as exc:
+        raise _bad_json("text", f"byte {exc.start} is not UTF-8") from exc
+    except ValidationError as exc:
+        raise _bad_json("text", _reason(exc)) from exc
+    if len(spoken.text) > max_chars:
+        raise _bad_json("text", f"{len(spoken.text)} characters are more than {max_chars}")
+    return spoken
+
+
+def event_json(event: Event, now: datetime) -> bytes | None:
+    """Return the payload that tells `event` on the device's `event` topic; None for what is not told there."""
+    match event:
+        case Listening():
+            return _event("listening", event.device, event.turn, now)
+        case Transcribed():
+            return _event("transcript", event.device, event.turn, now, text=event.text, language=event.language)
+        case SentenceReady():
+            return _event("sentence", event.device, event.turn, now, index=event.index, text=event.text)
+        case Speaking():
+            return _event("speaking", event.device, event.turn, now)
+        case EnginePassedOver():
+            what = {"stage": event.stage, "engine": event.engine, "message": event.message, "rest_s": event.rest_s}
+            return _event("engine_passed_over", event.device, event.turn, now, **what)
+        case Failed():
+            what = {"code": event.code, "stage": event.stage, "message": event.message, "retryable": event.retryable}
+            return _event("error", event.device, event.turn, now, **what)
+        case TurnEnded():
+            return _event("done", event.record.device, event.record.turn, now, **_done(event.record))
+        case _:
+            return None
+
+
+def state_json(state: str, device: DeviceAddress, last: TurnRecord | None, now: datetime) -> bytes:
+    """Return the payload of the device's `state` topic: what it does, and the last turn that ended, if any."""
+    return _json(
+        {
+            "state": state,
+            "session_id": device.id,
+            "ts": _timestamp(now),
+            "last": last
+            and {
+                "turn": last.turn,
+                "outcome": last.outcome,
+                "heard": last.heard,
+                "said": last.said,
+                "total_ms": last.timings.total,
+            },
+        }
+    )
+
+
+def _done(record: TurnRecord) -> dict[str, Any]:
+    return {
+        "outcome": record.outcome,
+        "reply": record.said,
+        "chunks": record.chunks,
+        "bytes": record.bytes,
+        "cached": record.cached,
+        "timings_ms": asdict(record.timings),
+        "audio": asdict(record.link),
+    }
+
+
+def _event(kind: str, device: DeviceAddress | None, turn: int | None, now: datetime, **what: object) -> bytes:
+    head = {"event": kind, "turn": turn, "session_id": device and device.id, "ts": _timestamp(now)}
+    return _json({**head, **what})
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    # Characters as they are: an escape takes six bytes, and a device's buffer is small.
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _object(what: str, payload: bytes) -> dict[str, Any]:
+    """Parse a JSON object that can be stored: PostgreSQL takes neither NUL characters nor infinite numbers."""
+    try:
+        body = from_json(payload, allow_inf_nan=False)
+        written = json.dumps(body, allow_nan=False)
+    except ValueError as exc:
+        raise _bad_json(what, str(exc)) from exc
+    if not isinstance(body, dict):
+        raise _bad_json(what, "it is a JSON object, {…}")
+    if "\\u0000" in written:
+        raise _bad_json(what, "a NUL character")
+    return body
+
+
+def _reason(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+def _bad_json(what: str, reason: str) -> DeviceFault:
+    return DeviceFault(ErrorCode.BAD_JSON, Stage.RECEIVE, f"{what}: {reason}")
