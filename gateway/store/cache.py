@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from peewee import Database
+from peewee import Database, chunked
 
 from gateway.store import counters
 from gateway.store.counters import Counter
@@ -84,8 +84,8 @@ def cache_answer(
                     held -= row_size
                 if held <= limits.total_bytes:
                     break
-        if evicted:
-            CacheRow.delete().where(CacheRow.id.in_(list(evicted))).execute(db)
+        for ids in chunked(evicted, _PAGE):
+            CacheRow.delete().where(CacheRow.id.in_(ids)).execute(db)
         CacheRow.insert(
             session_id=session_id,
             input_hash=key,

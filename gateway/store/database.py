@@ -6,6 +6,7 @@ may take the last transactions, never the database. Every wait is bounded, by th
 
 import re
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -18,6 +19,7 @@ CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 10_000
 """PostgreSQL ends a statement that takes longer, and a connection whose data is not acknowledged for as long."""
 
+_LOCK_POLL_S = 0.01
 _SQLITE_PREFIX = "sqlite:///"
 _FORMS = "sqlite:///folder/file.db, sqlite:////absolute/file.db or postgresql://user:password@host:5432/name"
 _UNREADABLE = f"the database URL cannot be read: write {_FORMS}, and in a password %2F for /, %3A for :, %40 for @"
@@ -71,11 +73,16 @@ class SqliteTarget:
             timeout=self._busy_timeout_s,
             lock_type="IMMEDIATE",  # a transaction that reads first cannot be refused the lock when it comes to write
         )
-        try:
-            db.connect()
-        except self.errors() as exc:
-            raise ConfigurationError(f"{self.description} cannot be opened ({exc}): {advice}") from exc
-        return db
+        deadline = time.monotonic() + self._busy_timeout_s
+        while True:
+            try:
+                db.connect()
+                return db
+            except self.errors() as exc:
+                # SQLite does not wait, as it does elsewhere, for another process that turns WAL on at this moment.
+                if "locked" not in str(exc) or time.monotonic() >= deadline:
+                    raise ConfigurationError(f"{self.description} cannot be opened ({exc}): {advice}") from exc
+                time.sleep(_LOCK_POLL_S)
 
     def revive(self, db: Database) -> None:
         """A file does not go away."""

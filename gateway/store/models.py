@@ -14,24 +14,18 @@ from peewee import BigAutoField, BigIntegerField, BlobField, BooleanField, Field
 class CleanTextField(TextField):
     """Text that any database takes: what a device sends as JSON may hold NUL and lone surrogates."""
 
-    def db_value(self, value: str | None) -> str | None:
-        if value is None:
-            return None
+    def db_value(self, value: str) -> str:
         return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
 
 
 class UtcField(Field):
     """An aware time. PostgreSQL keeps it as TIMESTAMPTZ, SQLite as text of one width, in UTC, which sorts as it is."""
 
-    def db_value(self, value: datetime | None) -> str | None:
-        if value is None:
-            return None
+    def db_value(self, value: datetime) -> str:
         return value.astimezone(UTC).isoformat(sep=" ", timespec="microseconds")
 
-    def python_value(self, value: str | datetime | None) -> datetime | None:
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        return None if value is None else value.astimezone(UTC)
+    def python_value(self, value: str | datetime) -> datetime:
+        return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
 
 
 class JsonField(Field):

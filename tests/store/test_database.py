@@ -85,7 +85,7 @@ async def test_a_folder_that_cannot_be_made_says_what_to_change(tmp_path: Path) 
         await Store(f"sqlite:///{tmp_path}/file/gateway.db").start()
 
 
-async def test_sqlite_survives_the_death_of_the_process_and_checks_references(tmp_path: Path) -> None:
+async def test_sqlite_writes_ahead_and_leaves_one_file_when_closed(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/gateway.db")
     await store.start()
     await store.open_session(KITCHEN, MANY, NOW)
@@ -111,6 +111,14 @@ async def test_a_locked_file_is_an_error_after_the_busy_timeout(tmp_path: Path) 
     assert await store.record_turn(turn(), epoch)
     assert (await store.statistics(NOW)).total_messages == 2
     await store.close()
+
+
+async def test_a_file_that_another_program_keeps_for_itself_says_so(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(ConfigurationError, match="locked"):
+        await Store(f"sqlite:///{tmp_path}/gateway.db", busy_timeout_s=0.05).start()
+    other.close()
 
 
 async def test_the_store_comes_back_with_the_server(postgres: PostgresServer) -> None:
