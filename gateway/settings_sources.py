@@ -127,11 +127,6 @@ def find_config_file(environ: Mapping[str, str], config_file: Path | None = None
     return None
 
 
-def database_url(settings: Settings) -> str:
-    """The database in effect: the one set, else a SQLite file in the data folder."""
-    return settings.database_url or f"sqlite:///{settings.data_dir / 'gateway.db'}"
-
-
 def shown(name: str, value: object) -> str:
     """Return `value` of the setting `name` as it may be shown: the addresses may hold a password."""
     return hide_secrets(str(value)) if name.endswith("_url") else str(value)

@@ -1,10 +1,17 @@
-"""What the values of settings must be, beyond their type. Each check returns the value or raises `ValueError`."""
+"""What the values of settings must be, beyond their type, and what follows from them.
+
+Each check returns the value or raises `ValueError`.
+"""
 
 import json
 import re
 import zoneinfo
 from difflib import get_close_matches
 from string import Formatter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
 
 PROMPT_PLACEHOLDERS = ("device", "name", "language", "date", "time")
 
@@ -55,3 +62,8 @@ def decode_list(value: object) -> object:
         return json.loads(value)
     except ValueError as error:
         raise ValueError(f'a list is written as JSON, such as ["one", "two"] ({error})') from None
+
+
+def database_url(settings: "Settings") -> str:
+    """The database in effect: the one set, else a SQLite file in the data folder."""
+    return settings.database_url or f"sqlite:///{settings.data_dir / 'gateway.db'}"
