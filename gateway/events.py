@@ -91,9 +91,13 @@ class PresenceChanged:
     online: bool
 
 
+FORGET = "forget"
+CLEANUP = "cleanup"
+
+
 @dataclass(frozen=True, slots=True)
 class SessionsErased:
-    """Conversations were erased, by `forget` or by cleaning up."""
+    """Conversations were erased; `reason` is FORGET (the device is still there) or CLEANUP (it is gone)."""
 
     devices: tuple[DeviceAddress, ...]
     reason: str

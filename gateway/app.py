@@ -1,0 +1,291 @@
+"""The composition root: builds the parts in order, and stops them in reverse."""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, tzinfo
+from types import TracebackType
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from gateway import __version__
+from gateway.broker.embedded import EmbeddedBroker
+from gateway.broker.mqtt import MqttBroker
+from gateway.broker.protocol import Incoming, Subscription, Will
+from gateway.broker.url import BrokerKind, BrokerUrl, parse_broker_url
+from gateway.config import Settings
+from gateway.engines.clips import clip
+from gateway.engines.registry import Engines, build, choose
+from gateway.engines.vad import SpeechDetector
+from gateway.errors import BrokerUnavailable, StoreError
+from gateway.events import Events
+from gateway.pipeline.turn import TurnServices
+from gateway.reports.live import LiveState
+from gateway.reports.logs import LogListener
+from gateway.reports.publisher import Publisher
+from gateway.reports.stats import statistics_report
+from gateway.requests import Requests
+from gateway.session import SessionServices
+from gateway.sessions import Sessions
+from gateway.settings_values import database_url
+from gateway.store import Store
+from gateway.wire.topics import UPLINK, Leaf, Topics
+
+log = logging.getLogger(__name__)
+
+TRY = "voice-gateway talk question.wav"
+ONLINE, OFFLINE = b"online", b"offline"
+FLUSH_S = 2.0
+"""Longest wait at the end for events and the farewell to be published."""
+TURNS_END_S = 6.0
+"""Longest wait at the end for running turns; with the rest a stop stays within 10 s."""
+
+
+class Gateway:
+    """The whole gateway, from the broker to the store: `async with Gateway(settings):` runs it.
+
+    Raises on entering:
+        ConfigurationError: something cannot work as configured; the message says what to do.
+    """
+
+    def __init__(
+        self, settings: Settings, *, environ: Mapping[str, str] | None = None, engines: Engines | None = None
+    ) -> None:
+        """`engines`, if given, are used instead of those that the settings choose; the caller has started them."""
+        self.settings = settings
+        self._environ = os.environ if environ is None else environ
+        self._engines = engines
+        self._topics = Topics(settings.root_topic)
+        self._url = parse_broker_url(settings.mqtt_url)
+        self._zone: tzinfo | None = ZoneInfo(settings.timezone) if settings.timezone else None
+        self._began = time.monotonic()
+        self._overflows = 0
+        self._stack = AsyncExitStack()
+        self.notes: list[str] = []
+        """What a person should know: engines that fell back to offline ones."""
+        self._lines: list[str] = []
+        self._broker_line = f"broker: {self._url}"
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def broker_url(self) -> BrokerUrl:
+        """Where software devices of the same process connect, login included."""
+        return self._url
+
+    def banner(self) -> str:
+        """What the gateway uses and why, its topics, and a line to try it."""
+        root = self._topics.root
+        lines = [
+            self._broker_line,
+            f"database: {self._store.description}",
+            *self._lines,
+            f"topics: {root}/<device>/in is heard, {root}/<device>/out answers; statistics on {self._topics.stats}",
+            *(f"note: {note}" for note in self.notes),
+        ]
+        return "\n".join([f"MQTT voice gateway {__version__}", *(f"  {line}" for line in lines), "Try it:", f"  {TRY}"])
+
+    async def wait_connected(self, timeout_s: float) -> None:
+        """Wait until the broker has taken the subscriptions.
+
+        Raises:
+            BrokerUnavailable: not within `timeout_s` seconds.
+        """
+        await self._broker.connected_once(timeout_s)
+
+    # Starting, in order
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        self._store = Store(database_url(settings))
+        await self._store.start()
+        stack.push_async_callback(self._store.close)
+
+        self._running = engines = await self._start_engines(stack)
+        detector = SpeechDetector()
+        await detector.start()
+        stack.push_async_callback(detector.close)
+
+        await self._start_embedded_broker(stack)
+        self._live = LiveState(settings.sessions_max, (await self._store.statistics(self._now())).latencies_ms)
+        self._broker = MqttBroker(
+            self._url,
+            receive=self._receive,
+            subscriptions=self._subscriptions(),
+            will=Will(self._topics.status, OFFLINE),
+            client_id=settings.mqtt_client_id,
+            keepalive_s=settings.mqtt_keepalive_s,
+            ca_file=settings.mqtt_ca_file,
+            on_connected=self._greet,
+        )
+        self._events = Events()
+        self._publisher = Publisher(
+            self._broker,
+            self._topics,
+            self._live,
+            self._statistics,
+            interval_s=settings.stats_interval_s,
+            now=_utc_now,
+        )
+        self._events.listen(LogListener(with_text=settings.log_text))
+        self._events.listen(self._publisher)
+        self._sessions = Sessions(
+            SessionServices(
+                turns=TurnServices(
+                    settings=settings,
+                    engines=engines,
+                    store=self._store,
+                    broker=self._broker,
+                    emit=self._events.emit,
+                    clip=clip,
+                    monotonic=time.monotonic,
+                    now=self._now,
+                ),
+                topics=self._topics,
+                detector=detector,
+                count_overflow=self._count_overflow,
+            )
+        )
+        self._requests = Requests(
+            settings, self._broker, self._store, self._sessions, self._statistics, self._events.emit
+        )
+        await self._publisher.start()
+        await self._requests.start()
+        stack.push_async_callback(self._stop_serving)
+        await self._broker.start()
+        if settings.cleanup_interval_h > 0:
+            self._start_task(stack, self._keep_house(settings.cleanup_interval_h * 3600), "keep house")
+
+    async def _start_engines(self, stack: AsyncExitStack) -> Engines:
+        if self._engines is not None:
+            return self._engines
+        choice = await choose(self.settings, self._environ)
+        engines = await build(choice, self.settings)
+        stack.push_async_callback(engines.close)
+        self._lines += engines.lines
+        self.notes += engines.notes
+        return engines
+
+    async def _start_embedded_broker(self, stack: AsyncExitStack) -> None:
+        if self._url.kind is not BrokerKind.EMBEDDED:
+            return
+        embedded = EmbeddedBroker(self._url, self.settings.data_dir)
+        await embedded.start()
+        stack.push_async_callback(embedded.stop)
+        self._url = embedded.url
+        self._broker_line = f"broker: embedded, {embedded.hint}"
+
+    def _start_task(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.wait({task})
+
+        stack.push_async_callback(stop)
+
+    def _subscriptions(self) -> list[Subscription]:
+        qos = {Leaf.IN: self.settings.mqtt_qos_in}
+        devices = [Subscription(self._topics.every_device(leaf), qos.get(leaf, 1)) for leaf in UPLINK]
+        return [*devices, Subscription(self._topics.every_request, 1)]
+
+    # While it runs
+
+    def _receive(self, incoming: Incoming) -> None:
+        if not self._requests.route(incoming.topic, incoming.payload):
+            self._sessions.route(incoming)
+
+    async def _greet(self) -> None:
+        await self._broker.publish(self._topics.status, ONLINE, qos=1, retain=True)
+        log.info("gateway ready")
+
+    async def _statistics(self) -> dict[str, Any]:
+        stored = await self._store.statistics(_utc_now())
+        return statistics_report(
+            stored,
+            self._live,
+            self._running.health(),
+            dropped={
+                "messages": self._overflows,
+                "events": self._publisher.dropped,
+                "requests": self._requests.refused,
+                "publications": self._broker.unpublished,
+                "store_calls": self._store.refused,
+            },
+            uptime_s=round(time.monotonic() - self._began),
+        )
+
+    async def _keep_house(self, interval_s: float) -> None:
+        while True:
+            try:
+                erased = await self._requests.clean_up(self.settings.cleanup_days)
+                if erased:
+                    log.info("removed %d sessions idle for %d days", len(erased), self.settings.cleanup_days)
+            except StoreError as exc:
+                log.warning("the clean-up failed: %s", exc)
+            await asyncio.sleep(interval_s)
+
+    def _count_overflow(self) -> None:
+        self._overflows += 1
+
+    def _now(self) -> datetime:
+        return datetime.now(self._zone).astimezone(self._zone)
+
+    # Stopping
+
+    async def _stop_serving(self) -> None:
+        """End running turns, tell what happened, take leave."""
+        try:
+            async with asyncio.timeout(TURNS_END_S):
+                await self._sessions.close()
+        except TimeoutError:
+            log.warning("some turns did not end in time")
+        await self._requests.stop()
+        await self._publisher.stop(FLUSH_S)
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await self._broker.publish(self._topics.status, OFFLINE, qos=1, retain=True)
+        except (TimeoutError, BrokerUnavailable):
+            log.debug("the farewell was not published")
+        await self._broker.stop()
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def serve(settings: Settings, *, environ: Mapping[str, str] | None = None) -> None:
+    """Run the gateway until SIGTERM or SIGINT, then end running turns and return.
+
+    Raises:
+        ConfigurationError: something cannot work as configured.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    stopped = asyncio.create_task(stop.wait(), name="wait for a signal")
+    async with AsyncExitStack() as stack:
+        starting = asyncio.create_task(stack.enter_async_context(Gateway(settings, environ=environ)), name="start")
+        # A signal while models load ends the start as well.
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            return
+        print(starting.result().banner(), flush=True)  # noqa: T201 - the command's output
+        await stopped
+        log.info("stopping")

@@ -1,0 +1,110 @@
+"""From pieces of text to one MP3 stream, and the knowledge of what was said up to where in it."""
+
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from gateway.audio import Pcm
+from gateway.engines.chain import TtsChain
+from gateway.engines.circuit import OnPassedOver
+from gateway.engines.encoder import Mp3Encoder
+from gateway.pipeline.transmit import AudioPipe
+
+BLOCK_MS = 250
+"""Audio is encoded in blocks of at most this: less than half a millisecond on the event loop each."""
+
+KEPT_MAX_BYTES = 2 * 1024 * 1024
+"""A longer reply is not kept for the answer cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A piece of text and where in the reply it sounds, in milliseconds."""
+
+    text: str
+    start_ms: float
+    end_ms: float
+
+
+class ReplyAudio:
+    """The audio of one reply: pieces, clips and cached MP3 joined, on their way into `pipe`."""
+
+    def __init__(self, tts: TtsChain, encoder: Mp3Encoder, pipe: AudioPipe, on_first: Callable[[], None]) -> None:
+        self._tts = tts
+        self._encoder = encoder
+        self._pipe = pipe
+        self._on_first = on_first
+        self._ms = 0.0
+        self._spans: list[_Span] = []
+        self._kept: bytearray | None = bytearray()
+
+    async def speak(self, text: str, language: str, on_passed_over: OnPassedOver) -> None:
+        """Synthesise `text` and append it.
+
+        Raises:
+            StageFailed: every engine failed at it.
+        """
+        start = self._ms
+        async with aclosing(self._tts.speak(text, language, on_passed_over)) as audio:
+            # The span grows with the audio, so that an interruption in the middle of a piece knows how much of it
+            # had been said.
+            self._spans.append(_Span(text, start, start))
+            async for pcm in audio:
+                await self._append(pcm)
+                self._spans[-1] = _Span(text, start, self._ms)
+
+    async def play(self, pcm: Pcm) -> None:
+        """Append ready-made audio that is no part of the answer."""
+        self._kept = None
+        await self._append(pcm)
+
+    async def play_mp3(self, mp3: bytes, text: str) -> None:
+        """Let `mp3`, made earlier by an encoder like this one's, be the whole reply."""
+        self._on_first()
+        self._ms = self._encoder.seconds_of(len(mp3)) * 1000
+        self._spans.append(_Span(text, 0.0, self._ms))
+        self._kept = None
+        await self._pipe.put(mp3)
+
+    async def finish(self) -> None:
+        """Say that nothing more comes."""
+        await self._put(self._encoder.finish())
+        await self._pipe.close()
+
+    @property
+    def mp3(self) -> bytes | None:
+        """The whole reply, to be kept for a repeated question; None if it holds more than the answer."""
+        return None if self._kept is None else bytes(self._kept)
+
+    @property
+    def text(self) -> str:
+        """The text of everything appended."""
+        return " ".join(span.text for span in self._spans)
+
+    def text_until(self, ms: float) -> str:
+        """Return the text that sounds within the first `ms` milliseconds, cut at a word."""
+        said = []
+        for span in self._spans:
+            if ms <= span.start_ms or span.end_ms == span.start_ms:
+                break
+            words = span.text.split()
+            share = min(1.0, (ms - span.start_ms) / (span.end_ms - span.start_ms))
+            said.append(" ".join(words[: int(share * len(words))]))
+        return " ".join(text for text in said if text)
+
+    async def _append(self, pcm: Pcm) -> None:
+        self._on_first()
+        step = max(1, pcm.rate * BLOCK_MS // 1000)
+        for at in range(0, len(pcm.samples), step):
+            block = Pcm(pcm.samples[at : at + step], pcm.rate)
+            self._ms += block.seconds * 1000
+            await self._put(self._encoder.feed(block))
+
+    async def _put(self, mp3: bytes) -> None:
+        if not mp3:
+            return
+        if self._kept is not None:
+            self._kept += mp3
+            if len(self._kept) > KEPT_MAX_BYTES:
+                self._kept = None
+        await self._pipe.put(mp3)

@@ -1,0 +1,398 @@
+"""One turn: hear, reply, speak, transmit, each beginning while the one before still goes on.
+
+A turn is a task of its Session, which alone may cancel it and which then does what is left to do (tell the device,
+write the record): see `Turn.interrupt`. Whatever goes wrong inside, the device hears something and its reply ends.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from gateway.audio import Pcm
+from gateway.broker.protocol import Broker
+from gateway.config import Settings
+from gateway.engines.encoder import Mp3Encoder
+from gateway.engines.registry import Engines
+from gateway.errors import (
+    BrokerUnavailable,
+    DeviceFault,
+    ErrorCode,
+    ReportableError,
+    Stage,
+    StageFailed,
+    StoreError,
+)
+from gateway.events import EnginePassedOver, Event, Failed, SentenceReady, Speaking, Transcribed
+from gateway.pipeline import hear
+from gateway.pipeline.reply import chat_request
+from gateway.pipeline.sentences import SentenceCutter
+from gateway.pipeline.speak import ReplyAudio
+from gateway.pipeline.transmit import AudioPipe, ReplyLimits, Transmitter
+from gateway.store import CachedAnswer, CacheLimits, Store
+from gateway.values import (
+    DeviceAddress,
+    LinkCounts,
+    Message,
+    Outcome,
+    ReplyForm,
+    Timings,
+    TurnKind,
+    TurnRecord,
+    Utterance,
+)
+
+log = logging.getLogger(__name__)
+
+PIECES_AHEAD = 64
+"""Pieces of text that may wait to be spoken; the model is read no further meanwhile."""
+
+AUTO_LANGUAGE = "auto"
+FALLBACK_LANGUAGE = "es"
+"""What is spoken when the language is to be detected and nothing has been heard yet."""
+
+REPLY_MAX_CHARS = 8000
+"""Text of one reply that is read from a model: eight minutes of speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnServices:
+    """What every turn of the gateway works with."""
+
+    settings: Settings
+    engines: Engines
+    store: Store
+    broker: Broker
+    emit: Callable[[Event], None]
+    clip: Callable[[str, str], Pcm]
+    monotonic: Callable[[], float]
+    now: Callable[[], datetime]
+    """Local time, with its zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """What a turn is about: an utterance, or a text to answer (`ask`) or to speak (`say`).
+
+    `fault` refuses it: the device is told, audibly, and nothing else is done. `language` None means the device's.
+    """
+
+    number: int
+    kind: TurnKind
+    device: DeviceAddress
+    reply_form: ReplyForm
+    limits: ReplyLimits
+    topic: str
+    name: str
+    epoch: int | None = None
+    language: str | None = None
+    utterance: Utterance | None = None
+    text: str = ""
+    received_ms: int | None = None
+    too_long: bool = False
+    fault: DeviceFault | None = None
+
+
+class Turn:
+    """Answers one request. `run` never raises for what goes wrong in it; it may be cancelled at any moment."""
+
+    def __init__(self, services: TurnServices, request: TurnRequest) -> None:
+        self._services = services
+        self._request = request
+        self.number = request.number
+        self.device = request.device
+        self.epoch = request.epoch
+        self._began = services.monotonic()
+        self._started_at = services.now()
+        self._language = self._wanted_language() or FALLBACK_LANGUAGE
+        self._heard = ""
+        self._outcome = Outcome.COMPLETED
+        self._error: ErrorCode | None = None
+        self._cached = False
+        self._played_ms: float | None = None
+        self._timings = Timings(received=request.received_ms)
+        encoder = Mp3Encoder(request.limits.rate, request.limits.bitrate_kbps)
+        self._limits = replace(request.limits, bitrate_kbps=encoder.bitrate_kbps)
+        self._pipe = AudioPipe()
+        self._audio = ReplyAudio(services.engines.tts, encoder, self._pipe, self._note_first_audio)
+        self._transmitter = Transmitter(
+            self._publish, request.reply_form, request.number, self._limits, services.monotonic
+        )
+
+    async def run(self) -> None:
+        """Do the whole turn."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                name = f"turn {self.number:#06x} of {self.device.id}"
+                tasks.create_task(self._transmitter.run(self._pipe, self._note_first_out), name=f"send {name}")
+                await self._produce()
+        except* BrokerUnavailable as group:
+            self._fail(StageFailed(ErrorCode.INTERNAL, Stage.SEND, str(group.exceptions[0]), retryable=True))
+        if self._outcome is Outcome.COMPLETED and not self._cached:
+            await self._keep_answer()
+        self._timings = replace(self._timings, total=self._elapsed_ms())
+
+    async def interrupt(self, *, flush: bool) -> None:
+        """End the reply of this turn after its task was cancelled: `flush` makes the device drop what it holds."""
+        if self._error is None:
+            self._outcome = Outcome.INTERRUPTED
+        self._timings = replace(self._timings, total=self._elapsed_ms())
+        try:
+            await self._transmitter.stop(flush=flush)
+        except BrokerUnavailable as exc:
+            log.debug("the end of turn %d could not be sent: %s", self.number, exc)
+
+    def broke(self) -> None:
+        """Note that the task of this turn ended by a defect."""
+        self._fail(StageFailed(ErrorCode.INTERNAL, Stage.TURN, "an unexpected defect; see the log"))
+
+    def played(self, seq: int) -> None:
+        """Note that the device has played its reply up to the chunk `seq`."""
+        self._played_ms = self._transmitter.played_ms(seq)
+
+    def record(self) -> TurnRecord:
+        """Return what there is to say of the turn, which has ended."""
+        if self._outcome is Outcome.INTERRUPTED:
+            said = self._audio.text_until(self._transmitter.sent_ms if self._played_ms is None else self._played_ms)
+        elif self._outcome is Outcome.COMPLETED:
+            said = self._audio.text
+        else:
+            said = self._audio.text_until(self._transmitter.sent_ms)
+        return TurnRecord(
+            device=self.device,
+            turn=self.number,
+            kind=self._request.kind,
+            outcome=self._outcome,
+            started_at=self._started_at,
+            heard=self._heard,
+            said=said,
+            language=self._language,
+            error=self._error,
+            cached=self._cached,
+            chunks=self._transmitter.chunks,
+            bytes=self._transmitter.bytes,
+            timings=self._timings,
+            link=self._request.utterance.link if self._request.utterance else LinkCounts(),
+        )
+
+    # What is made
+
+    async def _produce(self) -> None:
+        try:
+            await self._answer()
+        except ReportableError as error:
+            await self._explain(error)
+        except Exception:
+            log.exception("turn %d of %s broke", self.number, self.device.id)
+            await self._explain(StageFailed(ErrorCode.INTERNAL, Stage.TURN, "an unexpected defect; see the log"))
+        await self._audio.finish()
+
+    async def _answer(self) -> None:
+        request = self._request
+        if request.fault is not None:
+            raise request.fault
+        if request.kind is TurnKind.SAY:
+            await self._speak_text(request.text)
+            return
+        if request.utterance is not None:
+            await self._hear(request.utterance)
+        else:
+            self._heard = request.text
+        if not self._heard:
+            self._outcome = Outcome.SILENT
+            if request.reply_form is ReplyForm.MESSAGE:
+                await self._audio.play(self._services.clip("nothing_heard", self._language))
+            return
+        answer = await self._cached_answer()
+        if answer is not None:
+            await self._repeat(answer)
+            return
+        await self._reply()
+
+    async def _hear(self, utterance: Utterance) -> None:
+        settings = self._services.settings
+        speech = await asyncio.to_thread(hear.decode, utterance, settings.utterance_max_s)
+        if speech.truncated or self._request.too_long:
+            self._report(
+                ErrorCode.AUDIO_TOO_LONG,
+                Stage.RECEIVE,
+                f"only the first {settings.utterance_max_s:g} s are answered",
+            )
+        if speech.seconds < settings.utterance_min_s:
+            raise DeviceFault(
+                ErrorCode.AUDIO_TOO_SHORT,
+                Stage.RECEIVE,
+                f"{speech.seconds * 1000:.0f} ms is shorter than {settings.utterance_min_s * 1000:.0f} ms",
+                retryable=True,
+            )
+        transcript = await self._services.engines.stt.transcribe(
+            speech.samples, self._wanted_language(), self._passed_over
+        )
+        self._timings = replace(self._timings, stt=self._elapsed_ms())
+        self._heard = transcript.text.strip()
+        if self._wanted_language() is None and transcript.language:
+            self._language = transcript.language
+        if self._heard:
+            self._emit(Transcribed(self.device, self.number, self._heard, self._language))
+
+    async def _reply(self) -> None:
+        """Speak what the model writes while it writes on."""
+        pieces: asyncio.Queue[str | Exception | None] = asyncio.Queue(PIECES_AHEAD)
+        writer = asyncio.create_task(self._write(pieces), name=f"write turn {self.number:#06x} of {self.device.id}")
+        try:
+            index = 0
+            while isinstance(piece := await pieces.get(), str):
+                await self._speak_piece(index, piece)
+                index += 1
+            if piece is not None:
+                raise piece
+        finally:
+            writer.cancel()
+            await asyncio.wait({writer})
+
+    async def _write(self, pieces: "asyncio.Queue[str | Exception | None]") -> None:
+        """Put the pieces of the model's answer into `pieces`, then None, or what went wrong."""
+        services = self._services
+        try:
+            history = await self._history()
+            request = chat_request(
+                services.settings.system_prompt,
+                history,
+                self._heard,
+                window=services.settings.history_messages,
+                device=self.device.id,
+                name=self._request.name,
+                language=self._language,
+                now=services.now(),
+            )
+            cutter = SentenceCutter()
+            length = 0
+            async with aclosing(services.engines.llm.reply(request, self._passed_over)) as texts:
+                async for text in texts:
+                    if length == 0:
+                        self._timings = replace(self._timings, llm_first_token=self._elapsed_ms())
+                    length += len(text)
+                    for piece in cutter.feed(text):
+                        await pieces.put(piece)
+                    if length > REPLY_MAX_CHARS:
+                        break
+            for piece in cutter.finish():
+                await pieces.put(piece)
+            await pieces.put(None)
+        except Exception as exc:
+            await pieces.put(exc)
+
+    async def _speak_text(self, text: str) -> None:
+        cutter = SentenceCutter()
+        for index, piece in enumerate([*cutter.feed(text), *cutter.finish()]):
+            await self._speak_piece(index, piece)
+
+    async def _speak_piece(self, index: int, piece: str) -> None:
+        self._emit(SentenceReady(self.device, self.number, index, piece))
+        await self._audio.speak(piece, self._language, self._passed_over)
+
+    async def _explain(self, error: ReportableError) -> None:
+        """Tell the device what went wrong: the event, and the ready-made clip after whatever was said so far."""
+        self._fail(error)
+        try:
+            await self._audio.play(self._services.clip(error.code, self._language))
+        except Exception:
+            log.exception("the clip for %s could not be played", error.code)
+
+    # The conversation and the answers kept
+
+    async def _history(self) -> list[Message]:
+        try:
+            return await self._services.store.history(self.device.id, self._services.settings.history_messages)
+        except StoreError as exc:
+            self._report_store(exc)
+            return []
+
+    async def _cached_answer(self) -> CachedAnswer | None:
+        if not self._may_cache():
+            return None
+        try:
+            return await self._services.store.cached_answer(
+                self.device.id, self._heard, self._language, self._services.settings.cache_ttl_s, self._services.now()
+            )
+        except StoreError as exc:
+            self._report_store(exc)
+            return None
+
+    async def _repeat(self, answer: CachedAnswer) -> None:
+        self._cached = True
+        if (answer.rate, answer.bitrate_kbps) == (self._limits.rate, self._limits.bitrate_kbps):
+            self._emit(SentenceReady(self.device, self.number, 0, answer.text))
+            await self._audio.play_mp3(answer.audio, answer.text)
+        else:
+            await self._speak_text(answer.text)
+
+    async def _keep_answer(self) -> None:
+        """Keep the answer for the next time that this device asks the same."""
+        mp3 = self._audio.mp3
+        if mp3 is None or self.epoch is None or not self._may_cache():
+            return
+        settings = self._services.settings
+        try:
+            await self._services.store.cache_answer(
+                self.device.id,
+                self.epoch,
+                self._heard,
+                self._language,
+                CachedAnswer(self._audio.text, mp3, self._limits.rate, self._limits.bitrate_kbps),
+                CacheLimits(settings.cache_ttl_s, settings.cache_session_entries, settings.cache_max_mb * 1024 * 1024),
+                self._services.now(),
+            )
+        except StoreError as exc:
+            self._report_store(exc)
+
+    def _may_cache(self) -> bool:
+        settings = self._services.settings
+        return (
+            self._request.kind is not TurnKind.SAY
+            and settings.cache_ttl_s > 0
+            and not any(re.search(pattern, self._heard, re.IGNORECASE) for pattern in settings.cache_skip)
+        )
+
+    # Telling
+
+    async def _publish(self, payload: bytes) -> None:
+        qos = self._services.settings.mqtt_qos_out
+        await self._services.broker.publish(self._request.topic, payload, qos=qos)
+
+    def _emit(self, event: Event) -> None:
+        self._services.emit(event)
+
+    def _fail(self, error: ReportableError) -> None:
+        self._outcome = Outcome.FAILED
+        self._error = error.code
+        self._report(error.code, error.stage, error.message, retryable=error.retryable)
+
+    def _report(self, code: ErrorCode, stage: Stage, message: str, *, retryable: bool = False) -> None:
+        self._emit(Failed(self.device, self.number, code, stage, message, retryable))
+
+    def _report_store(self, error: StoreError) -> None:
+        # Outside the turn (no number): the turn goes on, and only what fails a turn is told under its number.
+        self._emit(Failed(self.device, None, ErrorCode.STORE_FAILED, Stage.STORE, str(error), retryable=True))
+
+    def _passed_over(self, stage: Stage, engine: str, message: str, rest_s: float) -> None:
+        self._emit(EnginePassedOver(self.device, self.number, stage, engine, message, rest_s))
+
+    def _note_first_audio(self) -> None:
+        if self._timings.tts_first_audio is None:
+            self._timings = replace(self._timings, tts_first_audio=self._elapsed_ms())
+
+    def _note_first_out(self) -> None:
+        self._timings = replace(self._timings, first_audio_out=self._elapsed_ms())
+        self._emit(Speaking(self.device, self.number))
+
+    def _elapsed_ms(self) -> int:
+        return round((self._services.monotonic() - self._began) * 1000)
+
+    def _wanted_language(self) -> str | None:
+        """The language to recognise; None: detect it."""
+        wanted = self._request.language or self._services.settings.language
+        return None if wanted == AUTO_LANGUAGE else wanted

@@ -1,0 +1,97 @@
+"""What is true of the running gateway and is not in the store: who is online, what each device is doing."""
+
+from collections import deque
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from gateway.events import Event, Listening, PresenceChanged, SessionsErased, Speaking, Thinking, TurnEnded
+from gateway.values import DeviceAddress, DeviceId, TurnKind, TurnRecord
+
+LATENCIES_KEPT = 500
+
+
+class Activity(StrEnum):
+    """What a device is doing; the values are those of its state topic."""
+
+    IDLE = "idle"
+    LISTENING = "listening"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """One device, for its state topic: what it does, in which turn, and the last turn that ended."""
+
+    device: DeviceAddress
+    activity: Activity = Activity.IDLE
+    turn: int | None = None
+    last: TurnRecord | None = None
+
+
+class LiveState:
+    """Follows the events. Pure: no clock, no input or output; memory is bounded by `devices_max` devices."""
+
+    def __init__(self, devices_max: int, latencies_ms: tuple[int, ...] = ()) -> None:
+        """`latencies_ms`: first audio of earlier turns, newest first, from the store."""
+        self._devices_max = devices_max
+        self._states: dict[DeviceId, DeviceState] = {}
+        self._online: dict[DeviceId, bool] = {}
+        self.latencies_ms = deque(reversed(latencies_ms), maxlen=LATENCIES_KEPT)
+
+    def apply(self, event: Event) -> DeviceState | None:
+        """Take in `event`; return the new state of the device if its state has changed."""
+        match event:
+            case Listening():
+                return self._set(event.device, Activity.LISTENING, event.turn)
+            case Thinking():
+                return self._set(event.device, Activity.THINKING, event.turn)
+            case Speaking():
+                return self._set(event.device, Activity.SPEAKING, event.turn)
+            case TurnEnded():
+                return self._end(event.record)
+            case PresenceChanged():
+                self._online[event.device.id] = event.online
+                _bound(self._online, self._devices_max)
+                return None if event.device.id in self._states else self._keep(DeviceState(event.device))
+            case SessionsErased():
+                for device in event.devices:
+                    self._states.pop(device.id, None)
+        return None
+
+    @property
+    def devices_online(self) -> int:
+        """Devices that say so; one that never said anything about it counts while it is in a turn."""
+        busy = {
+            device
+            for device, state in self._states.items()
+            if state.activity is not Activity.IDLE and device not in self._online
+        }
+        return sum(self._online.values()) + len(busy)
+
+    def forget_presence(self, device: DeviceAddress) -> None:
+        self._online.pop(device.id, None)
+
+    def _set(self, device: DeviceAddress, activity: Activity, turn: int) -> DeviceState:
+        known = self._states.get(device.id)
+        return self._keep(DeviceState(device, activity, turn, known.last if known else None))
+
+    def _end(self, record: TurnRecord) -> DeviceState:
+        if record.timings.first_audio_out is not None and record.kind is not TurnKind.SAY:
+            self.latencies_ms.append(record.timings.first_audio_out)
+        known = self._states.get(record.device.id, DeviceState(record.device))
+        if known.turn in (record.turn, None):
+            return self._keep(DeviceState(record.device, Activity.IDLE, None, record))
+        # The record of an interrupted turn may come after its successor has begun.
+        return self._keep(replace(known, last=record))
+
+    def _keep(self, state: DeviceState) -> DeviceState:
+        self._states.pop(state.device.id, None)
+        self._states[state.device.id] = state
+        _bound(self._states, self._devices_max)
+        return state
+
+
+def _bound(entries: dict[DeviceId, DeviceState] | dict[DeviceId, bool], limit: int) -> None:
+    if len(entries) > limit:
+        del entries[next(iter(entries))]

@@ -1,0 +1,175 @@
+"""Tells over MQTT what happens: each device's events and state, and the gateway's statistics."""
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gateway.broker.protocol import Broker
+from gateway.errors import BrokerUnavailable, StoreError
+from gateway.events import CLEANUP, Event, Failed, SessionsErased, TurnEnded
+from gateway.reports.live import DeviceState, LiveState
+from gateway.wire.messages import event_json, state_json
+from gateway.wire.topics import Leaf, Topics
+
+log = logging.getLogger(__name__)
+
+WAITING_MAX = 10_000
+"""Messages that may wait for the broker; beyond it the newest is dropped and counted."""
+
+AT_A_TIME = 50
+
+Statistics = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+
+
+class Publisher:
+    """A listener to events. One task publishes, so that a device gets its events in order and nobody waits for it."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        topics: Topics,
+        live: LiveState,
+        statistics: Statistics,
+        *,
+        interval_s: float,
+        now: Callable[[], datetime],
+    ) -> None:
+        """`statistics` makes what the statistics topic says, published after each turn and whenever else
+        something changed, at most every `interval_s` seconds."""
+        self._broker = broker
+        self._topics = topics
+        self._live = live
+        self._statistics = statistics
+        self._interval_s = interval_s
+        self._now = now
+        self._waiting: deque[_Message] = deque()
+        self._wake = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.dropped = 0
+
+    def __call__(self, event: Event) -> None:
+        state = self._live.apply(event)
+        self._put_event(event)
+        if state is not None:
+            self._put_state(state)
+        if isinstance(event, SessionsErased):
+            self._erase(event)
+        self._changed.set()
+
+    async def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._publish_waiting(), name="publish events"),
+            asyncio.create_task(self._publish_statistics(), name="publish statistics"),
+        ]
+        self._changed.set()
+
+    async def stop(self, within_s: float) -> None:
+        """Publish what waits and the last statistics, for at most `within_s` seconds."""
+        if not self._tasks:
+            return
+        publishing, statistics = self._tasks
+        statistics.cancel()
+        await asyncio.wait({statistics})
+        try:
+            async with asyncio.timeout(within_s):
+                await self._publish_statistics_once()
+                await self._emptied.wait()
+        except TimeoutError:
+            log.warning("%d events were not published before the end", len(self._waiting))
+        publishing.cancel()
+        await asyncio.wait({publishing})
+        self._tasks = []
+
+    def _put_event(self, event: Event) -> None:
+        payload = event_json(event, self._now())
+        spelling = _spelling(event)
+        if payload is not None and spelling:
+            self._put(_Message(self._topics.device(spelling, Leaf.EVENT), payload))
+
+    def _put_state(self, state: DeviceState) -> None:
+        topic = self._topics.device(state.device.spelling, Leaf.STATE)
+        payload = state_json(state.activity, state.device, state.last, self._now())
+        self._put(_Message(topic, payload, qos=1, retain=True))
+
+    def _erase(self, event: SessionsErased) -> None:
+        """Take back what the broker keeps of conversations that are no more: their last words are in the state."""
+        for device in event.devices:
+            leaves = [Leaf.STATE]
+            if event.reason == CLEANUP:
+                # The device is gone: otherwise its hello would bring the session back at the next start.
+                leaves += [Leaf.HELLO, Leaf.ONLINE]
+                self._live.forget_presence(device)
+            for leaf in leaves:
+                self._put(_Message(self._topics.device(device.spelling, leaf), b"", qos=1, retain=True))
+
+    def _put(self, message: _Message) -> None:
+        if len(self._waiting) >= WAITING_MAX:
+            self.dropped += 1
+            if self.dropped % WAITING_MAX == 1:
+                log.warning("%d messages wait for the broker; dropped %d so far", WAITING_MAX, self.dropped)
+            return
+        self._waiting.append(message)
+        self._wake.set()
+
+    async def _publish_waiting(self) -> None:
+        while True:
+            while self._waiting:
+                # Some at a time: one that waits for its acknowledgement does not hold up the next. They are begun,
+                # and so sent, in order.
+                batch = [self._waiting.popleft() for _ in range(min(AT_A_TIME, len(self._waiting)))]
+                await asyncio.gather(*(self._publish(message) for message in batch))
+            self._emptied.set()
+            self._wake.clear()
+            await self._wake.wait()
+            self._emptied.clear()
+
+    async def _publish(self, message: _Message) -> None:
+        try:
+            await self._broker.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
+        except BrokerUnavailable as exc:
+            # An event is news; by the time the broker is back it no longer is.
+            self.dropped += 1
+            log.debug("an event was not published: %s", exc)
+
+    async def _publish_statistics(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._publish_statistics_once()
+            await asyncio.sleep(self._interval_s)
+
+    async def _publish_statistics_once(self) -> None:
+        try:
+            statistics = await self._statistics()
+        except StoreError as exc:
+            log.warning("the statistics could not be read: %s", exc)
+            return
+        await self._publish(_Message(self._topics.stats, json.dumps(statistics).encode(), qos=1, retain=True))
+
+
+def _spelling(event: Event) -> str:
+    """How the device that `event` is about spells itself; empty for an event about none or several."""
+    match event:
+        case TurnEnded():
+            return event.record.device.spelling
+        case SessionsErased():
+            return ""
+        case Failed(device=None):
+            return event.topic_spelling
+        case _:
+            return event.device.spelling if event.device else ""

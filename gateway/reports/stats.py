@@ -1,0 +1,65 @@
+"""The statistics that Home Assistant and operators read. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gateway import __version__
+from gateway.engines.circuit import EngineHealth
+from gateway.reports.live import LiveState
+from gateway.store import StoreStatistics
+from gateway.values import Outcome
+
+
+def statistics_report(
+    stored: StoreStatistics,
+    live: LiveState,
+    health: Iterable[EngineHealth],
+    *,
+    dropped: dict[str, int],
+    uptime_s: int,
+) -> dict[str, Any]:
+    """Return the payload of the statistics topic: what docs/protocol.md lists, and how the engines are.
+
+    `dropped` counts what reached a bound, by the name of the bound.
+    """
+    return {
+        "total_sessions": stored.total_sessions,
+        "total_conversations": stored.total_conversations,
+        "avg_messages_per_session": round(stored.avg_messages_per_session, 2),
+        "last_activity": stored.last_activity.isoformat() if stored.last_activity else None,
+        "active_sessions": [
+            {
+                "session_id": session.session_id,
+                "last_activity": session.last_activity.isoformat(),
+                "message_count": session.message_count,
+            }
+            for session in stored.active
+        ],
+        "active_session_count": stored.active_count,
+        "devices_online": live.devices_online,
+        "turns": {str(outcome): stored.turns.get(outcome, 0) for outcome in Outcome},
+        "latency_ms": {"p50": percentile(live.latencies_ms, 0.5), "p95": percentile(live.latencies_ms, 0.95)},
+        "audio": {"lost": stored.lost, "duplicate": stored.duplicate},
+        "cache": {"hits": stored.cache_hits, "entries": stored.cache_entries},
+        "engines": [
+            {
+                "stage": engine.stage,
+                "engine": engine.engine,
+                "resting_s": round(engine.rest_left_s),
+                "failures": engine.failures,
+                "passed_over": engine.passed_over,
+            }
+            for engine in health
+        ],
+        "dropped": dropped,
+        "uptime_s": uptime_s,
+        "version": __version__,
+    }
+
+
+def percentile(values: Sequence[int], share: float) -> int | None:
+    """The value below which `share` (0..1) of `values` lie, by nearest rank; None without values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

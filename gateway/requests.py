@@ -1,0 +1,183 @@
+"""What an operator may ask over MQTT: `stats`, `sessions`, `forget` and `cleanup`, each answered once."""
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.broker.protocol import Broker
+from gateway.config import Settings
+from gateway.errors import BrokerUnavailable, StoreError
+from gateway.events import CLEANUP, Event, SessionsErased
+from gateway.sessions import Sessions
+from gateway.store import ErasedSession, SessionSummary, Store
+from gateway.values import DeviceAddress, parse_device_id
+from gateway.wire.topics import Topics
+
+log = logging.getLogger(__name__)
+
+WAITING_MAX = 64
+SESSIONS_LISTED = 1000
+
+
+class RequestError(ValueError):
+    """A request that cannot be done as it was asked; the message is the answer."""
+
+
+class Requests:
+    """Answers requests, one after the other."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        broker: Broker,
+        store: Store,
+        sessions: Sessions,
+        statistics: Callable[[], Awaitable[dict[str, Any]]],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._settings = settings
+        self._topics = Topics(settings.root_topic)
+        self._broker = broker
+        self._store = store
+        self._sessions = sessions
+        self._statistics = statistics
+        self._emit = emit
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.refused = 0
+
+    def route(self, topic: str, payload: bytes) -> bool:
+        """Take a request for its turn; False if `topic` is no request's. Never blocks."""
+        verb = self._topics.parse_request(topic)
+        if verb is None:
+            return False
+        if len(self._waiting) >= WAITING_MAX:
+            self.refused += 1
+            log.warning("%d requests wait; one more for %s was dropped", WAITING_MAX, verb)
+            return True
+        self._waiting.append((verb, payload))
+        self._wake.set()
+        return True
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._work(), name="requests")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def clean_up(self, days: float, *, dry_run: bool = False) -> list[ErasedSession]:
+        """Erase what has been idle for `days`, and what is in memory and on the broker of those devices.
+
+        Raises:
+            StoreError: it could not be erased.
+        """
+        erased = await self._store.cleanup(days, dry_run, datetime.now(UTC))
+        if erased and not dry_run:
+            self._sessions.put_away(session.session_id for session in erased)
+            addresses = tuple(DeviceAddress(session.session_id, session.spelling) for session in erased)
+            self._emit(SessionsErased(addresses, CLEANUP))
+        return erased
+
+    async def _work(self) -> None:
+        while True:
+            while self._waiting:
+                verb, payload = self._waiting.popleft()
+                await self._answer(verb, payload)
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _answer(self, verb: str, payload: bytes) -> None:
+        transaction: Any = None
+        data: Any = None
+        error: str | None = None
+        try:
+            body = _body(payload, self._settings.hello_max_bytes)
+            transaction = body.get("transaction")
+            data = await self._do(verb, body)
+        except (RequestError, StoreError) as exc:
+            error = str(exc)
+        except Exception:
+            log.exception("the request %s broke", verb)
+            error = "an unexpected defect; see the gateway's log"
+        response = {"status": "error" if error else "ok", "data": data, "error": error, "transaction": transaction}
+        try:
+            await self._broker.publish(
+                self._topics.response(verb), json.dumps(response, ensure_ascii=False).encode(), qos=1
+            )
+        except BrokerUnavailable as exc:
+            log.warning("the answer to the request %s could not be sent: %s", verb, exc)
+
+    async def _do(self, verb: str, body: dict[str, Any]) -> Any:
+        match verb:
+            case "stats":
+                return await self._statistics()
+            case "sessions":
+                return [_summary(session) for session in await self._store.sessions(SESSIONS_LISTED)]
+            case "forget":
+                return await self._forget(body)
+            case "cleanup":
+                return await self._cleanup(body)
+            case _:
+                raise RequestError(f"unknown request {verb!r}; there are: stats, sessions, forget, cleanup")
+
+    async def _forget(self, body: dict[str, Any]) -> Any:
+        spelling = body.get("session_id")
+        if not isinstance(spelling, str):
+            raise RequestError('forget needs {"session_id": "…"}')
+        try:
+            device = parse_device_id(spelling)
+        except ValueError as exc:
+            raise RequestError(f"session_id {spelling!r}: {exc}") from exc
+        messages = await self._sessions.forget(device)
+        if messages is None:
+            raise RequestError(f"there is no session {device}")
+        return {"session_id": device, "messages": messages}
+
+    async def _cleanup(self, body: dict[str, Any]) -> Any:
+        days = body.get("days", self._settings.cleanup_days)
+        dry_run = body.get("dry_run", False)
+        if isinstance(days, bool) or not isinstance(days, int | float) or not days >= 0:
+            raise RequestError(f"days is a number of 0 or more, not {days!r}")
+        if not isinstance(dry_run, bool):
+            raise RequestError(f"dry_run is true or false, not {dry_run!r}")
+        try:
+            erased = await self.clean_up(days, dry_run=dry_run)
+        except ValueError as exc:
+            raise RequestError(str(exc)) from exc
+        return {
+            "days": days,
+            "dry_run": dry_run,
+            "removed": len(erased),
+            "session_ids": [session.session_id for session in erased],
+        }
+
+
+def _body(payload: bytes, limit: int) -> dict[str, Any]:
+    if len(payload) > limit:
+        raise RequestError(f"a request of {len(payload)} bytes is larger than {limit}")
+    if not payload.strip():
+        return {}
+    try:
+        body = json.loads(payload)
+    except ValueError as exc:
+        raise RequestError(f"the request is not JSON: {exc}") from exc
+    if not isinstance(body, dict):
+        raise RequestError("a request is a JSON object, such as {}")
+    return body
+
+
+def _summary(session: SessionSummary) -> dict[str, Any]:
+    return {
+        "session_id": session.session_id,
+        "created_at": session.created_at.isoformat(),
+        "updated_at": session.updated_at.isoformat(),
+        "message_count": session.message_count,
+        "device_info": dict(session.device_info),
+    }

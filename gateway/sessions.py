@@ -1,0 +1,87 @@
+"""All sessions: which message is whose, and how many there may be."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from gateway.broker.protocol import Incoming
+from gateway.errors import ErrorCode, Stage
+from gateway.events import Failed
+from gateway.limits import SlidingWindow
+from gateway.session import FAULT_WINDOW_S, FAULTS_TOLD, Session, SessionServices
+from gateway.values import DeviceId, parse_device_id
+from gateway.wire.topics import UPLINK, Leaf
+
+log = logging.getLogger(__name__)
+
+_KEPT_BY_BROKER = (Leaf.HELLO, Leaf.ONLINE)
+
+
+class Sessions:
+    """Routes what arrives to the session of its device, making and putting away sessions as needed."""
+
+    def __init__(self, services: SessionServices) -> None:
+        self._services = services
+        self._sessions: dict[DeviceId, Session] = {}
+        self._faults = SlidingWindow(FAULTS_TOLD, FAULT_WINDOW_S)
+
+    def route(self, incoming: Incoming) -> bool:
+        """Hand a message to its session; False if its topic is no device's. Never blocks."""
+        parsed = self._services.topics.parse_device(incoming.topic)
+        if parsed is None or parsed[1] not in UPLINK:
+            return False
+        spelling, leaf = parsed
+        try:
+            device = parse_device_id(spelling)
+        except ValueError as exc:
+            self._refuse(spelling, ErrorCode.BAD_TOPIC, str(exc))
+            return True
+        if incoming.retained and leaf not in _KEPT_BY_BROKER:
+            log.warning("session=%s ignored a retained message on %s: it may be hours old", device, incoming.topic)
+            return True
+        if not incoming.payload and leaf in _KEPT_BY_BROKER:
+            return True
+        session = self._sessions.get(device) or self._make(device, spelling)
+        if session is not None:
+            session.post(leaf, incoming.payload, spelling)
+        return True
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    async def forget(self, device: DeviceId) -> int | None:
+        """Erase a conversation, ending its turn; return how many messages it had, or None if there was none.
+
+        Raises:
+            StoreError: it could not be erased.
+        """
+        session = self._sessions.get(device) or self._make(device, device)
+        return await session.forget() if session is not None else None
+
+    def put_away(self, devices: Iterable[DeviceId]) -> None:
+        """Drop what is in memory of devices that were cleaned up."""
+        for device in devices:
+            session = self._sessions.get(device)
+            if session is not None and session.idle:
+                del self._sessions[device]
+
+    async def close(self) -> None:
+        """End every session's turn and write its record."""
+        await asyncio.gather(*(session.close() for session in self._sessions.values()))
+
+    def _make(self, device: DeviceId, spelling: str) -> Session | None:
+        limit = self._services.turns.settings.sessions_max
+        if len(self._sessions) >= limit:
+            # Insertion order: the oldest idle one goes; it comes back from the store when its device speaks again.
+            idle = next((known for known, session in self._sessions.items() if session.idle), None)
+            if idle is None:
+                self._refuse(spelling, ErrorCode.BUSY, f"{limit} sessions are busy")
+                return None
+            del self._sessions[idle]
+        session = self._sessions[device] = Session(device, spelling, self._services)
+        return session
+
+    def _refuse(self, spelling: str, code: ErrorCode, message: str) -> None:
+        turns = self._services.turns
+        if self._faults.allows(turns.monotonic()):
+            turns.emit(Failed(None, None, code, Stage.RECEIVE, message, code is ErrorCode.BUSY, spelling))
