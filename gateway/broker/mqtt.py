@@ -22,10 +22,11 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiomqtt
 import paho.mqtt.client as paho
+from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.broker.protocol import Incoming, Receiver, Subscription, Will
@@ -57,6 +58,14 @@ def _demote(record: logging.LogRecord) -> bool:
 
 _library_logger = logging.getLogger(f"{__name__}.library")
 _library_logger.addFilter(_demote)
+
+
+class _TlsContext(ssl.SSLContext):
+    """Shakes hands while it wraps the socket. paho does so afterwards, with the keep-alive (a minute) as its time
+    limit instead of that for connecting, and leaves the socket open when the certificate is refused."""
+
+    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
+        return super().wrap_socket(*args, **{**options, "do_handshake_on_connect": True})
 
 
 class MqttBroker:
@@ -133,10 +142,15 @@ class MqttBroker:
             ConfigurationError: the CA file cannot be used.
         """
         if self._url.kind is BrokerKind.MQTTS:
-            try:
-                self._tls = ssl.create_default_context(cafile=self._ca_file)
-            except OSError as error:
-                raise ConfigurationError(f"the CA file {self._ca_file} is not a PEM certificate: {error}") from error
+            self._tls = _TlsContext(ssl.PROTOCOL_TLS_CLIENT)
+            if self._ca_file is None:
+                self._tls.load_default_certs()
+            else:
+                try:
+                    self._tls.load_verify_locations(self._ca_file)
+                except OSError as error:
+                    message = f"the CA file {self._ca_file} is not a PEM certificate: {error}"
+                    raise ConfigurationError(message) from error
         self._task = asyncio.create_task(self._run(), name="mqtt-connection")
 
     async def stop(self) -> None:
@@ -278,6 +292,7 @@ class MqttBroker:
                 opening.cancel()
                 await asyncio.gather(opening, return_exceptions=True)
                 raise
+            wire.on_socket_register_write = _register_write
             try:
                 yield client
             finally:
@@ -348,6 +363,12 @@ def _paho(client: aiomqtt.Client) -> paho.Client:
     return client._client
 
 
+def _register_write(client: paho.Client, userdata: object, open_socket: "paho.SocketLike") -> None:
+    """Write when the socket takes more. aiomqtt's own way, made for its connecting thread, takes effect one turn of
+    the loop later, when the socket may be closed and its number another's."""
+    asyncio.get_running_loop().add_writer(open_socket.fileno(), client.loop_write)
+
+
 async def _until_lost(client: aiomqtt.Client) -> None:
     """Wait for the end of the connection, which raises `MqttError`; messages do not come this way."""
     async for _ in client.messages:
@@ -359,8 +380,8 @@ def _close(wire: paho.Client) -> None:
     if wire.socket() is None:
         return
     wire.on_message = None
+    wire.on_socket_register_write = None  # so that paho writes at once
     wire.disconnect()
-    wire.loop_write()
     while (still_open := wire.socket()) is not None:
         # Not even DISCONNECT could be written: end the stream, and let paho find that out.
         if isinstance(still_open, socket.socket):
@@ -386,13 +407,17 @@ def _socket_options() -> list[tuple[int, int, int]]:
 def _explain(error: Exception) -> str:
     """Say what went wrong with the connection, and what to do where that is known."""
     cause = error.__cause__ if isinstance(error.__cause__, aiomqtt.MqttError) else error
-    if isinstance(cause, aiomqtt.MqttCodeError) and isinstance(cause.rc, ReasonCode):
+    if isinstance(cause, MqttConnectError) and isinstance(cause.rc, ReasonCode):
         if cause.rc.value in _REFUSED_LOGIN:
             return "not authorised: check user and password"
         return f"the broker refused: {cause.rc}"
+    if isinstance(cause, aiomqtt.MqttCodeError):
+        return "the connection broke"
     text = str(cause)
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return f"its certificate is not trusted ({text}): set GATEWAY_MQTT_CA_FILE to the CA that signed it"
+    if "timed out" in text:
+        return "no answer in time"
     if "refused" in text:
         return f"{text}: is the broker running there?"
     return text

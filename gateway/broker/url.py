@@ -67,9 +67,8 @@ def parse_broker_url(url: str) -> BrokerUrl:
         return BrokerUrl(BrokerKind.EMBEDDED, "127.0.0.1", 1883)
     try:
         parts = urlsplit(url)
-        port = parts.port
     except ValueError as error:
-        raise ConfigurationError(f"the broker URL has no valid host and port: {_EXAMPLES}") from error
+        raise ConfigurationError(f"the broker URL has no valid host: {_EXAMPLES}") from error
     if parts.scheme not in tuple(BrokerKind):
         raise ConfigurationError(f"the broker URL begins with none of embedded, mqtt:// and mqtts://: {_EXAMPLES}")
     kind = BrokerKind(parts.scheme)
@@ -78,6 +77,10 @@ def parse_broker_url(url: str) -> BrokerUrl:
             "the broker URL has something after host and port; if user or password hold one of / ? # @ : %,"
             " write that percent-encoded (%2F %3F %23 %40 %3A %25)"
         )
+    try:
+        port = parts.port
+    except ValueError:  # its text holds what stands there, and that may be a part of the password
+        raise ConfigurationError(f"the broker URL has no valid port: {_EXAMPLES}") from None
     if not parts.hostname:
         raise ConfigurationError(f"the broker URL names no host: {_EXAMPLES}")
     if port == 0 and kind is not BrokerKind.EMBEDDED:

@@ -17,10 +17,10 @@ _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 
 
 def find_program(name: str) -> str:
-    """The path of `name`, one of Mosquitto's programs. Without it a test is skipped; under CI it fails."""
+    """The path of the program `name`. Without it a test is skipped; under CI it fails."""
     found = shutil.which(name, path=_PATH)
     if found is None:
-        missing = f"{name} is not installed: apt-get install mosquitto mosquitto-clients"
+        missing = f"{name} is not installed: apt-get install mosquitto mosquitto-clients openssl"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
@@ -47,7 +47,7 @@ class Mosquitto:
         self._persistence = persistence
         self._settings = settings
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: asyncio.subprocess.Process | None = None
 
     @property
     def url(self) -> str:
@@ -57,17 +57,16 @@ class Mosquitto:
     async def start(self) -> None:
         """Run it, and wait until its port accepts."""
         folder = self._prepare()
-        log = (folder / "mosquitto.log").open("ab")
-        with log:
-            self._process = subprocess.Popen(
-                [find_program("mosquitto"), "-c", str(folder / "mosquitto.conf")], stdout=log, stderr=log
+        with (folder / "mosquitto.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                find_program("mosquitto"), "-c", str(folder / "mosquitto.conf"), stdout=log, stderr=log
             )
         deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
             except OSError:
-                assert self._process.poll() is None, f"mosquitto ended: {self.log}"
+                assert self._process.returncode is None, f"mosquitto ended: {self.log}"
                 assert asyncio.get_running_loop().time() < deadline, f"mosquitto is not ready: {self.log}"
                 await asyncio.sleep(0.005)
             else:
@@ -77,8 +76,9 @@ class Mosquitto:
 
     async def stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
-            await asyncio.to_thread(self._process.wait, READY_TIMEOUT_S)
+            if self._process.returncode is None:
+                self._process.terminate()
+            await asyncio.wait_for(self._process.wait(), READY_TIMEOUT_S)
             self._process = None
 
     @property
@@ -93,6 +93,8 @@ class Mosquitto:
         self._folder = tempfile.TemporaryDirectory(prefix="mosquitto-")
         folder = Path(self._folder.name)
         lines = [f"listener {self.port} 127.0.0.1", "set_tcp_nodelay true", "max_queued_messages 20000"]
+        if os.geteuid() == 0:
+            lines.append("user root")  # else it becomes another user, who cannot read this folder
         if self._persistence:
             lines += ["persistence true", f"persistence_location {folder}/"]
         if self._password:
@@ -107,12 +109,19 @@ class Mosquitto:
         return folder
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self._remove()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self._remove()
+
+    async def _remove(self) -> None:
         await self.stop()
         if self._folder is not None:
             self._folder.cleanup()
