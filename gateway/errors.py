@@ -97,3 +97,7 @@ class SessionLimitReached(StoreError):
 
 class BrokerUnavailable(GatewayError):
     """The broker cannot be reached, or did not take a message in time."""
+
+
+class NothingCame(GatewayError):
+    """A software device waited in vain; the message says for what, and what came instead."""
