@@ -4,6 +4,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 asked in a way that cannot work, 130 Ctrl-C.
 """
 
+import logging
 import sys
 from importlib import import_module
 
@@ -11,7 +12,7 @@ import typer
 
 from gateway.errors import ConfigurationError, GatewayError
 
-COMMANDS = ("config", "version")
+COMMANDS = ("run", "sessions", "cleanup", "stats", "config", "version")
 """The modules of this package, in the order of the help; `register(app)` of each adds its command."""
 
 
@@ -31,6 +32,8 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """What `voice-gateway` runs."""
+    # Commands speak for themselves; `run` configures the log.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         build_app()(prog_name="voice-gateway")
     except ConfigurationError as error:

@@ -1,0 +1,42 @@
+"""`voice-gateway run`: the gateway itself."""
+
+import asyncio
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import typer
+
+from gateway.cli.options import examples, takes_settings
+from gateway.settings_sources import Loaded
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog=examples(
+            "voice-gateway run",
+            "voice-gateway run --mqtt-url mqtt://user:password@broker.local:1883 --language en",
+            "voice-gateway run --config gateway.toml --log-format json",
+            "OPENAI_BASE_URL=http://localhost:11434/v1 voice-gateway run --llm openai --llm-model llama3.2:3b",
+        )
+    )(run)
+
+
+@takes_settings()
+def run(loaded: Loaded) -> None:
+    """Serve devices until Ctrl-C or SIGTERM. Each option is a setting; docs/configuration.md explains them."""
+    from gateway.app import serve
+    from gateway.reports.logs import configure
+
+    settings = loaded.settings
+    configure(settings.log_format, settings.log_level)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(settings))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The quicker event loop of the extra `fast` where it is installed; else asyncio's own."""
+    if find_spec("uvloop") is None:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
