@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     tts: str = Field("auto", description="Text-to-speech engines in order: gtts, openai, espeak; or auto")
     stt_model: str = Field("", description="Model name or folder for speech-to-text; empty: the engine's own choice")
     llm_model: str = Field("", description="Model name for the chat; empty: the engine's own choice")
+    tts_model: str = Field("", description="Model name for text-to-speech; empty: the engine's own choice")
     tts_voice: str = Field("", description="Voice for text-to-speech; empty: the engine's voice for the language")
     stt_device: str = Field("cpu", description="Where faster-whisper computes: cpu, cuda or auto")
     stt_compute_type: str = Field("int8", description="Number format of faster-whisper: int8, float16, float32, …")

@@ -3,23 +3,20 @@
 The library's own variables say where to go: OPENAI_API_KEY, OPENAI_BASE_URL.
 """
 
-import email.utils
 import os
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import httpx2
 import openai
 
+from gateway.engines.retry_after import retry_after_s
 from gateway.errors import ConfigurationError, EngineFailed
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 _PLACEHOLDER_KEY = "none"
 """Local servers want no key, and the library wants one."""
-_LONGEST_REST_S = 3600.0
-"""A server that asks for more is asked again after an hour."""
 _LONGEST_QUOTE = 200
 
 
@@ -66,13 +63,14 @@ def errors_mapped(client: openai.AsyncOpenAI) -> Generator[None]:
         ) from error
     except openai.RateLimitError as error:
         raise EngineFailed(
-            f"{host} is asked too often (429): {_quote(error, client)}", rest_s=_retry_after_s(error.response)
+            f"{host} is asked too often (429): {_quote(error, client)}",
+            rest_s=retry_after_s(error.response.headers.get("retry-after")),
         ) from error
     except openai.APIStatusError as error:
         raise EngineFailed(
             f"{host} answered {error.status_code}: {_quote(error, client)}",
             retryable=error.status_code >= 500,
-            rest_s=_retry_after_s(error.response),
+            rest_s=retry_after_s(error.response.headers.get("retry-after")),
         ) from error
     except (openai.OpenAIError, ValueError) as error:
         # ValueError: a body that is not the JSON that it promised to be.
@@ -84,16 +82,3 @@ def _quote(error: openai.APIError, client: openai.AsyncOpenAI) -> str:
     said = error.body.get("message") if isinstance(error.body, dict) else None
     text = " ".join(str(said or "no reason given").split())
     return text.replace(client.api_key, "…")[:_LONGEST_QUOTE]
-
-
-def _retry_after_s(response: httpx2.Response) -> float | None:
-    """The seconds of a Retry-After header (a number or a date), None where there is none that makes sense."""
-    value = response.headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        date = email.utils.parsedate_tz(value)
-        if date is None:
-            return None
-        seconds = email.utils.mktime_tz(date) - time.time()
-    return min(max(seconds, 0.0), _LONGEST_REST_S) if seconds == seconds else None
