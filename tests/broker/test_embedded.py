@@ -138,7 +138,18 @@ async def test_a_subscriber_that_stops_reading_is_bounded_and_holds_up_nobody(tm
                 await link.publish("a", bytes(1024 * 1024))
             await inbox.has(40)
             assert broker.dropped > 0
-            stuck.die()
+        before = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - before < 5, "nor does it hold up the end"
+    stuck.die()
+
+
+async def test_a_packet_too_large_ends_the_connection_before_it_is_read(tmp_path: Path) -> None:
+    async with _OnOnePort(tmp_path) as broker:
+        client = await RawClient.open(broker.port)
+        await client.connect("huge")
+        client.send(b"\x30\xff\xff\xff\x7f" + text("a"))  # promises 256 MiB
+        await client.closed_by_peer()
+        await client.close()
 
 
 async def test_it_stops_promptly_with_clients_in_every_state(tmp_path: Path) -> None:
