@@ -1,9 +1,12 @@
 """Keeps a WAV that comes over several messages, until the length that it promises, or its limit."""
 
+import struct
 from math import inf
 
 from gateway.wire.forms import WavHeader
 
+_SIZE = struct.Struct("<I")
+_RIFF_SIZE_AT = 4
 _BYTE_RATE_MIN = 1_000
 _BYTE_RATE_MAX = 384_000
 """Bytes a second believed of a header (the most: 48 kHz, stereo, 32 bits): they bound how much is kept."""
@@ -28,7 +31,14 @@ class WavAudio:
 
     @property
     def content(self) -> bytes:
-        return bytes(self._held)
+        """The file. If less has come than was promised, or no length was, its header says what is there:
+        decoders take a size of 0 at its word."""
+        file = bytearray(self._held)
+        data_at = self._header.data_at
+        if data_at is not None and len(file) < (self._header.length or inf):
+            _SIZE.pack_into(file, _RIFF_SIZE_AT, len(file) - _RIFF_SIZE_AT - _SIZE.size)
+            _SIZE.pack_into(file, data_at - _SIZE.size, len(file) - data_at)
+        return bytes(file)
 
     @property
     def whole(self) -> bool:
