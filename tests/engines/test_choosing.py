@@ -211,7 +211,8 @@ async def test_a_servers_model_is_for_the_server(cache: Path) -> None:
     put_into(cache, "small")
     assert names((await chosen(cache, None, KEY, stt_model="gpt-4o-transcribe")).stt) == ["openai"]
     # Without a server it can only be meant for faster-whisper, which says at its start that it knows no such model.
-    assert names((await chosen(cache, stt_model="gpt-4o-transcribe")).stt) == ["faster-whisper"]
+    (only,) = (await chosen(cache, stt_model="gpt-4o-transcribe")).stt
+    assert (only.spec.name, dict(only.settings)) == ("faster-whisper", {})
 
 
 async def test_a_model_named_for_another_engine_does_not_count(cache: Path) -> None:
