@@ -1,8 +1,7 @@
 """One utterance (or text) and all that came back for it."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ from gateway.values import Outcome, ReplyForm
 from gateway.wire.frame import Flag, Frame
 
 EVENTS_MAX = 1000
-"""Events kept of one exchange, the newest."""
+"""Events kept of one exchange; more are counted and dropped, save the `done` that ends it."""
 REPLY_MAX_BYTES = 16 * 1024 * 1024
 """Audio kept of one reply: three quarters of an hour at 48 kbit/s. More is counted and dropped."""
 
@@ -106,7 +105,8 @@ class Exchange:
         self.turn = turn
         self.form = form
         """The form in which the reply comes; None until that can be told."""
-        self.events: deque[Event] = deque(maxlen=EVENTS_MAX)
+        self.events: list[Event] = []
+        self.events_dropped = 0
         self.superseded = False
         """The device has begun another turn since, and plays no more of this one."""
         self.stale = 0
@@ -190,6 +190,21 @@ class Exchange:
             lambda: self._missing(f"no event {kind} {fields}"),
         )
 
+    async def each_event(self, timeout_s: float) -> AsyncIterator[Event]:
+        """Yield each event of the turn as it arrives, `done` the last.
+
+        Raises:
+            NothingCame: the next one did not come within `timeout_s` seconds.
+        """
+        given = 0
+
+        def following() -> Event | None:
+            return self.events[given] if given < len(self.events) else None
+
+        while given == 0 or self.events[given - 1].get("event") != "done":
+            yield await self._signal.until(following, timeout_s, lambda: self._missing("no further event"))
+            given += 1
+
     async def done(self, timeout_s: float) -> Event:
         """Wait for the turn's `done` event and return it; raises like `event`."""
         return await self.event("done", timeout_s)
@@ -229,6 +244,9 @@ class Exchange:
 
     def take_event(self, event: Event, now: float) -> None:
         """Take an event of this turn."""
+        if len(self.events) >= EVENTS_MAX and event.get("event") != "done":
+            self.events_dropped += 1
+            return
         self.events.append(event)
         if event.get("event") == "done":
             if event.get("outcome") == Outcome.INTERRUPTED and event.get("chunks") == 0 and self._ended is None:
@@ -271,7 +289,7 @@ class Exchange:
         return f"{what} (turn {turn}; events: {kinds}; {len(self._chunks)} chunks, {self._bytes} bytes of audio)"
 
 
-def first_event(events: "deque[Event]", kind: str, fields: Mapping[str, object]) -> Event | None:
+def first_event(events: Iterable[Event], kind: str, fields: Mapping[str, object]) -> Event | None:
     """Return the first of `events` that is of this `kind` and has these `fields`."""
     wanted = {"event": kind, **fields}
     return next((event for event in events if all(event.get(name) == wanted[name] for name in wanted)), None)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gateway.audio import SPEECH_RATE, Pcm
 from gateway.broker.mqtt import MqttBroker
 from gateway.broker.protocol import Incoming, Subscription, Will
-from gateway.broker.url import parse_broker_url
+from gateway.broker.url import BrokerUrl, parse_broker_url
 from gateway.device.downlink import Downlink
 from gateway.device.exchange import Event, Exchange, Signal, first_event
 from gateway.device.played import PlayedReporter
@@ -44,7 +44,7 @@ class SoftwareDevice:
 
     def __init__(
         self,
-        url: str,
+        url: BrokerUrl | str,
         spelling: str,
         *,
         root_topic: str = "voice",
@@ -74,7 +74,7 @@ class SoftwareDevice:
         self.state: Event | None = None
         """What the `state` topic says."""
         self._broker = MqttBroker(
-            parse_broker_url(url),
+            parse_broker_url(url) if isinstance(url, str) else url,
             receive=self._receive,
             subscriptions=[
                 Subscription(self._topic(Leaf.OUT)),

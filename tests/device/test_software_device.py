@@ -368,3 +368,13 @@ async def test_what_would_have_been_heard_is_reported_when_asked_for(broker: Mos
         assert time.monotonic() - began >= len(mp3) / 6000
         await device.abort()
         assert json.loads(await peer.next(Leaf.CONTROL)) == {"type": "abort"}
+
+
+async def test_the_events_of_a_turn_can_be_followed_to_its_end(device: SoftwareDevice, peer: Peer) -> None:
+    exchange = await device.speak(tone(0.1), paced=False)
+    for kind in ("listening", "transcript", "done", "late"):
+        await peer.event(kind, 1)
+    assert [event["event"] async for event in exchange.each_event(TIMEOUT_S)] == ["listening", "transcript", "done"]
+    other = await device.speak(tone(0.1), paced=False)
+    with pytest.raises(NothingCame, match="no further event"):
+        await anext(other.each_event(0.01))
