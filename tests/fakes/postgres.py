@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import psycopg
+
 
 def find_binaries() -> Path | None:
     """The folder of `initdb` and `pg_ctl`; None if there is no PostgreSQL server here."""
@@ -51,10 +53,12 @@ class PostgresServer:
         shutil.rmtree(self._folder)
 
     def new_database(self) -> str:
-        """The URL of a new, empty database."""
+        """The URL of a new, empty database: in truth a schema, which is a thousand files less to copy and remove."""
         name = f"test_{next(self._numbers)}"
-        self._run("createdb", "-h", str(self._folder), "-U", "tester", name)
-        return f"postgresql://tester@/{name}?host={self._folder}"
+        server = f"postgresql://tester@/postgres?host={self._folder}"
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        return f"{server}&options=-csearch_path%3D{name}"
 
     @property
     def _data(self) -> str:
