@@ -1,0 +1,86 @@
+"""`voice-gateway talk`: asks the gateway as a device does, and saves or plays the answer while it arrives."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.options import AsJson, examples, takes_settings
+from gateway.cli.output import print_json
+from gateway.errors import ConfigurationError
+from gateway.settings_sources import Loaded, Source
+from gateway.values import Codec, Outcome, parse_device_id
+
+CODECS = (Codec.PCM, Codec.ADPCM, Codec.OPUS)
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog=examples(
+            "voice-gateway talk question.wav",
+            "voice-gateway talk question.wav --codec adpcm --output reply.mp3 --play",
+            "voice-gateway talk --mic --language en",
+            "voice-gateway talk question.flac --mqtt-url mqtt://user:password@broker.local --json | jq .said",
+        )
+    )(talk)
+
+
+@takes_settings("mqtt_url", "mqtt_ca_file", "root_topic", "data_dir", "language")
+def talk(
+    loaded: Loaded,
+    file: Annotated[
+        Path | None, typer.Argument(help="The question: WAV, FLAC, Ogg, MP3 or whatever else libsndfile reads.")
+    ] = None,
+    mic: Annotated[bool, typer.Option("--mic", help="Ask by microphone; Enter ends the question.")] = False,
+    device: Annotated[str, typer.Option(help="The device to ask as; each has its own conversation.")] = "talk",
+    raw: Annotated[bool, typer.Option("--raw", help="Send bare samples, as the simplest boards do.")] = False,
+    codec: Annotated[str, typer.Option(metavar="|".join(CODECS), help="How frames carry the question.")] = Codec.PCM,
+    pacing: Annotated[
+        bool, typer.Option("--pacing/--no-pacing", help="Send as fast as it is spoken, or all at once.")
+    ] = True,
+    output: Annotated[Path, typer.Option(help="Where the answer is saved.")] = Path("answer.mp3"),
+    play: Annotated[bool, typer.Option("--play", help="Play the answer while it arrives.")] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Longest wait for the next sign of life, in s.")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a spoken question as a device does; a gateway must be running (voice-gateway run)."""
+    from gateway.cli.broker import client_url
+    from gateway.cli.talking import Talk, hold
+
+    if (file is None) != mic:
+        raise ConfigurationError("give a sound file or --mic, one of them: voice-gateway talk question.wav")
+    if raw and (mic or codec != Codec.PCM):
+        raise ConfigurationError("--raw goes with neither --mic nor --codec: bare samples are PCM, sent whole")
+    if codec not in CODECS:
+        raise ConfigurationError(f"--codec is one of {', '.join(CODECS)}, not {codec}")
+    try:
+        parse_device_id(device)
+    except ValueError as error:
+        raise ConfigurationError(f"--device {device}: {error}") from error
+    settings = loaded.settings
+    chosen = loaded.origins["language"].source is not Source.DEFAULT and settings.language != "auto"
+    result = asyncio.run(
+        hold(
+            Talk(
+                url=client_url(settings),
+                root_topic=settings.root_topic,
+                ca_file=settings.mqtt_ca_file,
+                device=device,
+                language=settings.language if chosen else None,
+                file=file,
+                raw=raw,
+                codec=Codec(codec),
+                paced=pacing,
+                output=output,
+                play=play,
+                timeout_s=timeout,
+            ),
+            partial(typer.echo, err=as_json),
+        )
+    )
+    if as_json:
+        print_json(result)
+    if result["outcome"] != Outcome.COMPLETED:
+        raise typer.Exit(1)
