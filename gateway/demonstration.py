@@ -219,7 +219,7 @@ class Demonstration:
         A chat model may put its answers in any words, so they are compared only where the offline assistant, which
         repeats a question literally, has given them all.
         """
-        literal = [health.name for health in engines.llm.health()] == ["offline"]
+        literal = [health.engine for health in engines.llm.health()] == ["offline"]
         store = Store(database_url(self._settings))
         await store.start()
         try:

@@ -42,7 +42,7 @@ def demo(
     from gateway.reports.logs import configure
 
     settings = loaded.settings
-    configure(settings.log_format, settings.log_level if verbose else "ERROR")
+    configure(settings.log_format, settings.log_level if verbose else "WARNING")
     tell = partial(typer.echo, err=as_json)
     demonstration = Demonstration(settings, os.environ, output, tell)
     demonstration.told_turn = lambda answered: tell(_timeline(answered))
