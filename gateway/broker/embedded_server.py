@@ -103,7 +103,9 @@ class _Writer(StreamWriterAdapter):  # type: ignore[misc]
         try:
             await asyncio.wait_for(self._writer.wait_closed(), CLOSE_TIMEOUT_S)
         except (TimeoutError, OSError):
-            self.abort()
+            pass
+        finally:
+            self.abort()  # also when it is cancelled here, as the broker ends; harmless after a clean close
 
 
 class _Handler(BrokerProtocolHandler):  # type: ignore[misc]

@@ -140,7 +140,7 @@ async def test_a_subscriber_that_stops_reading_is_bounded_and_holds_up_nobody(tm
             assert broker.dropped > 0
         before = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - before < 5, "nor does it hold up the end"
-    stuck.die()
+    await stuck.close()
 
 
 async def test_a_packet_too_large_ends_the_connection_before_it_is_read(tmp_path: Path) -> None:
