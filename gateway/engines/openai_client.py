@@ -3,7 +3,9 @@
 The library's own variables say where to go: OPENAI_API_KEY, OPENAI_BASE_URL.
 """
 
+import functools
 import os
+import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -37,8 +39,18 @@ def open_client(*, timeout_s: float) -> openai.AsyncOpenAI:
     if base_url and not base_url.startswith(("http://", "https://")):
         raise ConfigurationError("OPENAI_BASE_URL must begin with http:// or https://, and usually ends in /v1")
     return openai.AsyncOpenAI(
-        api_key=key or _PLACEHOLDER_KEY, base_url=base_url or DEFAULT_BASE_URL, timeout=timeout_s, max_retries=0
+        api_key=key or _PLACEHOLDER_KEY,
+        base_url=base_url or DEFAULT_BASE_URL,
+        timeout=timeout_s,
+        max_retries=0,
+        http_client=openai.DefaultAsyncHttpx2Client(verify=_tls_context()),
     )
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    # To read all certificates keeps the event loop for some 100 ms, so the engines share one context.
+    return httpx2.create_ssl_context()
 
 
 def server_name(client: openai.AsyncOpenAI | None) -> str:

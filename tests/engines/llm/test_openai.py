@@ -30,8 +30,8 @@ class TestOpenAIChat(ChatConformance, OpenAIFailures):
             f"{word} " for word in ("Dices:", *request.json["messages"][-1]["content"].split())
         ]
 
-    def make(self) -> OpenAIChat:
-        return OpenAIChat(model="gpt-test", max_tokens=100, temperature=0.3, timeout_s=0.3)
+    def make(self, timeout_s: float = 10.0) -> OpenAIChat:
+        return OpenAIChat(model="gpt-test", max_tokens=100, temperature=0.3, timeout_s=timeout_s)
 
     async def work(self, engine: OpenAIChat) -> str:
         return await whole(engine, request("Hola."))

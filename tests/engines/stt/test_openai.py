@@ -31,8 +31,8 @@ class TestOpenAITranscription(SttConformance, OpenAIFailures):
     def answering(self, server: OpenAIServer) -> None:
         server.transcriptions.answer = " What time is it? "
 
-    def make(self) -> OpenAITranscription:
-        return OpenAITranscription(model="whisper-test", default_language="es", timeout_s=0.3)
+    def make(self, timeout_s: float = 10.0) -> OpenAITranscription:
+        return OpenAITranscription(model="whisper-test", default_language="es", timeout_s=timeout_s)
 
     async def work(self, engine: OpenAITranscription) -> Transcript:
         return await engine.transcribe(self.speech, "es")

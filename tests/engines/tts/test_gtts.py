@@ -24,7 +24,7 @@ async def service(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GoogleTransl
 
 @pytest.fixture
 async def engine(service: GoogleTranslate) -> AsyncIterator[GoogleTranslateSpeech]:
-    engine = GoogleTranslateSpeech(tld="com", timeout_s=0.6)
+    engine = GoogleTranslateSpeech(tld="com", timeout_s=1.6)
     await engine.start()
     yield engine
     await engine.close()

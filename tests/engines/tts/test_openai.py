@@ -34,8 +34,8 @@ def file(kind: str, rate: int = 24_000, channels: int = 1) -> bytes:
 class TestOpenAISpeech(TtsConformance, OpenAIFailures):
     beginning = Audio(b"", "audio/pcm")
 
-    def make(self) -> OpenAISpeech:
-        return OpenAISpeech(model="tts-test", voice="nova", timeout_s=0.3)
+    def make(self, timeout_s: float = 10.0) -> OpenAISpeech:
+        return OpenAISpeech(model="tts-test", voice="nova", timeout_s=timeout_s)
 
     async def work(self, engine: OpenAISpeech) -> Pcm:
         return await spoken_by(engine, "Hola.")
