@@ -57,14 +57,15 @@ def cache_answer(
 ) -> bool:
     """Keep an answer, and evict what the limits no longer allow; False if it was not kept.
 
-    It is not kept if its conversation was erased since the turn began, or if the limits leave no room for it.
+    It is not kept if its conversation was erased since the turn began, if the limits leave no room for it, or if
+    another process erased what was to make room.
     """
     size = sum(len(text.encode("utf-8", "replace")) for text in (question, answer.text)) + len(answer.audio)
     if limits.ttl_s <= 0 or size > limits.total_bytes:
         return False
     key = input_hash(question, language)
     of_session = CacheRow.session_id == session_id
-    with db.atomic():
+    with db.atomic() as transaction:
         # Written, not read: this locks the conversation, so that it is not erased during the rest.
         alive = Conversation.update(epoch=epoch).where(
             (Conversation.session_id == session_id) & (Conversation.epoch == epoch)
@@ -85,7 +86,10 @@ def cache_answer(
                 if held <= limits.total_bytes:
                     break
         for ids in chunked(evicted, _PAGE):
-            CacheRow.delete().where(CacheRow.id.in_(ids)).execute(db)
+            if CacheRow.delete().where(CacheRow.id.in_(ids)).execute(db) != len(ids):
+                # Another process erased some of them meanwhile and has counted them: not this time.
+                transaction.rollback()
+                return False
         CacheRow.insert(
             session_id=session_id,
             input_hash=key,

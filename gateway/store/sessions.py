@@ -11,6 +11,9 @@ from gateway.store.models import CacheRow, Conversation
 from gateway.store.records import ErasedSession, SessionSummary
 from gateway.values import DeviceId
 
+_DOOMED = -1
+"""The epoch of a conversation that is being erased. None is ever made with it, and none is committed with it."""
+
 
 def sessions(db: Database, limit: int, offset: int) -> list[SessionSummary]:
     """Conversations, the most recently active first."""
@@ -55,12 +58,16 @@ def erase_inactive(db: Database, before: datetime, limit: int) -> list[ErasedSes
 
 
 def _erase(db: Database, condition: Any) -> list[ErasedSession]:
-    # From here on no turn can be appended to them: the rows are locked, and no turn began under this epoch.
-    Conversation.update(epoch=-1).where(condition).execute(db)
-    erased = [ErasedSession(*row) for row in _described().where(condition).tuples().execute(db)]
+    # From here on no turn can be appended to them: the rows are locked, and no turn began under this epoch. One that
+    # another process makes right after this is not marked, and not ours to count or delete.
+    Conversation.update(epoch=_DOOMED).where(condition).execute(db)
+    doomed = _described().where(condition & (Conversation.epoch == _DOOMED))
+    erased = [ErasedSession(*row) for row in doomed.tuples().execute(db)]
     ids = [session.session_id for session in erased]
     if not ids:
         return []
+    # Locked too, as another process may be evicting some of them: what is counted is what goes.
+    CacheRow.update(size=CacheRow.size).where(CacheRow.session_id.in_(ids)).execute(db)
     entries, size = (
         CacheRow.select(fn.COUNT(CacheRow.id), fn.COALESCE(fn.SUM(CacheRow.size), 0))
         .where(CacheRow.session_id.in_(ids))
@@ -68,7 +75,7 @@ def _erase(db: Database, condition: Any) -> list[ErasedSession]:
         .first(db)
     )
     # Messages, turns and cached answers go with their conversation (ON DELETE CASCADE).
-    Conversation.delete().where(Conversation.session_id.in_(ids)).execute(db)
+    Conversation.delete().where(Conversation.session_id.in_(ids) & (Conversation.epoch == _DOOMED)).execute(db)
     counters.add(
         db,
         {

@@ -19,7 +19,7 @@ from gateway.store.worker import DatabaseWorker
 from gateway.values import DeviceAddress, DeviceId, Message, TurnRecord
 
 CLEANUP_DAYS_MAX = 365_000
-_MESSAGES_PAGE = 500
+_MESSAGES_PAGE = 200
 _SESSIONS_PAGE = 50
 """Conversations erased in one transaction, so that turns can be written in between."""
 

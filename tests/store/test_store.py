@@ -51,8 +51,8 @@ class TestConversation:
 
     async def test_an_export_goes_beyond_one_page(self, store: Store) -> None:
         epoch = await store.open_session(KITCHEN, MANY, NOW)
-        await asyncio.gather(*(store.record_turn(turn(heard=f"{n}", said=""), epoch) for n in range(501)))
-        assert [line.text async for line in store.messages(KITCHEN.id)] == [f"{n}" for n in range(501)]
+        await asyncio.gather(*(store.record_turn(turn(heard=f"{n}", said=""), epoch) for n in range(201)))
+        assert [line.text async for line in store.messages(KITCHEN.id)] == [f"{n}" for n in range(201)]
 
     @pytest.mark.parametrize(
         ("record", "expected"),
@@ -128,8 +128,8 @@ class TestSession:
         assert (summary.created_at, summary.updated_at) == (NOW, later)
 
     async def test_times_are_utc_whatever_zone_they_came_in(self, store: Store) -> None:
-        madrid = timezone(timedelta(hours=2))
-        await store.open_session(HALL, MANY, NOW.astimezone(madrid))
+        west = timezone(timedelta(hours=-2))
+        await store.open_session(HALL, MANY, NOW.astimezone(west))
         await store.open_session(KITCHEN, MANY, NOW.replace(microsecond=0) - timedelta(seconds=1))
         first, second = await store.sessions(10)
         assert [first.session_id, second.session_id] == [HALL.id, KITCHEN.id]
