@@ -95,8 +95,12 @@ def test_the_end_of_speech_ends_it_and_silence_that_goes_on_opens_nothing(device
 def test_only_speech_opens_the_next_utterance_and_it_keeps_what_came_just_before(device: Device) -> None:
     device.send(voice(10), quiet(PAUSE_WINDOWS), quiet(50, value=4))
     assert device.send(quiet(20, value=5), voice(3)) == [Opened(0x8001, ReplyForm.STREAM)]
-    utterance = the_utterance(device.send(b""))
-    assert heard(utterance) == quiet(PRE_ROLL_WINDOWS, value=5) + voice(3)
+    device.now += 0.4
+    (closed,) = device.send(voice(1), b"")
+    assert isinstance(closed, Closed)
+    assert heard(closed.utterance) == quiet(PRE_ROLL_WINDOWS, value=5) + voice(4)
+    assert closed.utterance.largest_message == len(voice(3)), "that of the message which it began in"
+    assert closed.received_s == pytest.approx(0.4)
 
 
 def test_audio_after_the_end_point_belongs_to_what_follows(device: Device) -> None:
@@ -189,14 +193,16 @@ def test_a_stream_that_never_pauses_is_closed_at_the_limit_and_the_rest_of_it_ig
     assert opened(device.send(quiet(PAUSE_WINDOWS), voice(1))) == [0x8001], "a pause makes it a new utterance"
 
 
-def test_exactly_the_limit_is_not_too_long() -> None:
-    device = Device(AssemblyLimits(utterance_max_s=1.0))
-    (_, closed) = device.send(tone(8000, 16000), b"")
+@pytest.mark.parametrize("limit", [16_000, 32 * WINDOW])
+def test_exactly_the_limit_is_not_too_long(limit: int) -> None:
+    device = Device(AssemblyLimits(utterance_max_s=limit / 16_000))
+    (_, closed) = device.send(tone(8000, limit), b"")
     assert isinstance(closed, Closed)
     assert (closed.too_long, closed.utterance.ended_by) == (False, EndedBy.MARKER)
-    (_, closed) = device.send(tone(8000, 16001), b"")
+    (_, closed) = device.send(tone(8000, limit + 1), b"")
     assert isinstance(closed, Closed)
     assert (closed.too_long, closed.utterance.ended_by) == (True, EndedBy.LIMIT)
+    assert heard(closed.utterance) == tone(8000, limit)
 
 
 def test_a_message_too_large_becomes_a_turn_that_fails_and_the_rest_of_the_stream_is_ignored() -> None:
@@ -241,6 +247,13 @@ def test_a_dropped_utterance_goes_on_being_ignored_until_it_pauses(device: Devic
     assert device.assembler.cancel() == [Cancelled(0x8000)]
     assert device.send(voice(5.5), quiet(PAUSE_WINDOWS - 1), voice(5), quiet(PAUSE_WINDOWS)) == []
     assert opened(device.send(voice(1))) == [0x8001]
+
+
+def test_what_was_dropped_is_not_what_came_just_before_the_next_speech(device: Device) -> None:
+    device.send(quiet(20, value=5))
+    device.assembler.cancel()
+    assert opened(device.send(quiet(2, value=6), voice(2))) == [0x8001]
+    assert heard(the_utterance(device.send(b""))) == quiet(2, value=6) + voice(2)
 
 
 # However it is cut
