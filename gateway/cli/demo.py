@@ -13,7 +13,7 @@ from gateway.cli.output import print_json
 from gateway.settings_sources import Loaded
 
 if TYPE_CHECKING:
-    from gateway.demonstration import Answered, Shown
+    from gateway.cli.demonstration import Answered, Shown
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def demo(
 
     A broker, a database and the gateway are started for it alone.
     """
-    from gateway.demonstration import Demonstration
+    from gateway.cli.demonstration import Demonstration
     from gateway.reports.logs import configure
 
     settings = loaded.settings

@@ -74,7 +74,7 @@ async def hold(talk: Talk, tell: Tell) -> dict[str, Any]:
                 if talk.play:
                     tasks.create_task(_play(talk, exchange), name="play")
         except* NothingCame as group:
-            raise _explained(group.exceptions[0], exchange) from None
+            raise _explained(group.exceptions[0], exchange, talk.timeout_s) from None
         except* ConfigurationError as group:
             raise group.exceptions[0] from None
         return _result(talk, exchange, told.result())
@@ -177,10 +177,12 @@ def _result(talk: Talk, exchange: Exchange, known: dict[str, Any]) -> dict[str, 
     }
 
 
-def _explained(error: BaseException, exchange: Exchange) -> NothingCame:
+def _explained(error: BaseException, exchange: Exchange, timeout_s: float) -> NothingCame:
     if exchange.events or exchange.received.chunks:
         return NothingCame(f"the answer broke off: {error}")
-    return NothingCame("no answer: is the gateway running, on this broker? Ask it: voice-gateway doctor")
+    return NothingCame(
+        f"no answer within {timeout_s:g} s: is the gateway running, on this broker? See: voice-gateway doctor"
+    )
 
 
 def _first_sound_ms(exchange: Exchange) -> int | None:

@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,9 +15,10 @@ from gateway.broker.url import BrokerUrl
 from gateway.config import Settings
 from gateway.device import Ended, Exchange, Reply, SoftwareDevice, read_sound
 from gateway.device.uplink import CHUNK_MS
+from gateway.engines.catalog import find_engine
+from gateway.engines.protocols import TextToSpeech
 from gateway.engines.registry import Engines, build, choose
-from gateway.engines.tts.espeak_library import EspeakLibrary
-from gateway.errors import ConfigurationError, NothingCame
+from gateway.errors import ConfigurationError, NothingCame, Stage
 from gateway.settings_values import database_url
 from gateway.store import Store
 from gateway.values import Outcome, parse_device_id
@@ -40,18 +40,17 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A device of the demonstration. Its second question asks for the first; `voice` is espeak's."""
+    """A device of the demonstration. Its second question asks for the first."""
 
     spelling: str
     name: str
     language: str
-    voice: str
     questions: tuple[str, str]
 
 
 CALLERS = (
-    Caller("A4:CF:12:8B:3F:9E", "Cocina", "es", "es", ("¿Qué hora es?", "¿Qué te pregunté antes?")),
-    Caller("b8d61a44027c", "Office", "en", "en-us", ("Who are you?", "What did I ask before?")),
+    Caller("A4:CF:12:8B:3F:9E", "Cocina", "es", ("¿Qué hora es?", "¿Qué te pregunté antes?")),
+    Caller("b8d61a44027c", "Office", "en", ("Who are you?", "What did I ask before?")),
 )
 """Their questions are phrases that the miniature speech model knows."""
 
@@ -115,7 +114,7 @@ class Demonstration:
         """
         self._prepare_folder()
         self._tell("making the questions with espeak")
-        questions = await asyncio.to_thread(_speak_questions)
+        questions = await _speak_questions(self._settings, self._environ)
         self._tell("starting the engines")
         engines = await build(await choose(self._settings, self._environ), self._settings)
         try:
@@ -254,25 +253,21 @@ def _heard(exchange: Exchange) -> str:
     return next((str(event["text"]) for event in exchange.events if event["event"] == "transcript"), "")
 
 
-def _speak_questions() -> dict[str, Pcm]:
-    """Speak the questions of all callers, as their microphones would hear them."""
-    library = EspeakLibrary()
-    try:
-        library.start()
-    except RuntimeError as error:
-        raise ConfigurationError(f"the questions are spoken by espeak: {error}") from error
+async def _speak_questions(settings: Settings, environ: Mapping[str, str]) -> dict[str, Pcm]:
+    """Speak the questions of all callers with espeak, as their microphones would hear them."""
+    spec = find_engine(Stage.TTS, "espeak")
+    spec.check(environ)
+    voice: TextToSpeech = spec.load().from_settings(settings.model_copy(update={"tts_voice": ""}))
+    await voice.start()
     spoken: dict[str, Pcm] = {}
-    for caller in CALLERS:
-        for question in caller.questions:
-            blocks: list[Any] = []
-
-            def keep(block: Any, blocks: list[Any] = blocks) -> bool:
-                blocks.append(block)
-                return True
-
-            library.speak(question, caller.voice, on_audio=keep)
-            samples = resample(to_float32(np.concatenate(blocks)), library.sample_rate, SPEECH_RATE)
-            spoken[question] = Pcm(to_int16(samples), SPEECH_RATE)
+    try:
+        for caller in CALLERS:
+            for question in caller.questions:
+                blocks = [block async for block in voice.speak(question, caller.language)]
+                samples = to_float32(np.concatenate([block.samples for block in blocks]))
+                spoken[question] = Pcm(to_int16(resample(samples, blocks[0].rate, SPEECH_RATE)), SPEECH_RATE)
+    finally:
+        await voice.close()
     return spoken
 
 
