@@ -28,8 +28,8 @@ pip() {
 }
 
 echo "Installing requirements/$kind.txt …"
-# Wheels only: no compiler is needed, and what cannot be had as a wheel is said at once.
-pip install --require-hashes --only-binary :all: -r "requirements/$kind.txt"
+# Wheels only: no compiler is needed, and what cannot be had as a wheel is said at once. The lists are complete.
+pip install --no-deps --require-hashes --only-binary :all: -r "requirements/$kind.txt"
 pip install --no-deps --no-build-isolation -e .
 
 touch .venv/.run-stamp ".venv/.$kind-stamp"

@@ -188,8 +188,10 @@ async def _ask(stage: Stage, engine: Any, language: str, question: str, speech: 
         speech[:] = [Pcm(np.concatenate([piece.samples for piece in pieces]), pieces[0].rate)]
         return f"{speech[0].seconds:.1f} s of speech"
     if stage is Stage.STT:
-        heard = speech[0] if speech else Pcm(np.zeros(SPEECH_RATE, np.int16), SPEECH_RATE)
-        transcript = await engine.transcribe(resample(to_float32(heard.samples), heard.rate, SPEECH_RATE), language)
+        said = speech[0] if speech else Pcm(np.zeros(SPEECH_RATE, np.int16), SPEECH_RATE)
+        transcript = await engine.transcribe(resample(to_float32(said.samples), said.rate, SPEECH_RATE), language)
+        if speech and not transcript.text:
+            raise EngineFailed(f"it understood nothing when {question!r} was spoken to it")
         return f"heard {transcript.text!r}"
     request = ChatRequest(
         (Message("system", "Answer in one word."), Message("user", question)), language, datetime.now().astimezone()

@@ -1,0 +1,49 @@
+"""The command line as a person runs it, in this process."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli import main
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a command ended and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+CommandLine = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CommandLine:
+    """Runs `voice-gateway` with arguments, in an empty folder; in a thread, so that servers of the test live on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    async def run(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["voice-gateway", *arguments])
+        capsys.readouterr()
+        try:
+            await asyncio.to_thread(main)
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        wrote = capsys.readouterr()
+        return Result(code, wrote.out, wrote.err)
+
+    return run

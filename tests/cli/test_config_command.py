@@ -1,0 +1,48 @@
+"""`voice-gateway config`."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Settings
+from gateway.settings_reference import reference
+from tests.cli.conftest import CommandLine
+
+
+async def test_it_shows_each_value_and_where_it_came_from(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gateway.toml").write_text('stt = "openai"\n')
+    monkeypatch.setenv("GATEWAY_LLM", "offline")
+    told = await cli("config", "--language", "en", "--log-text", "--cache-skip", "one", "--cache-skip", "two")
+
+    assert told.code == 0
+    assert told.out.startswith("file: gateway.toml\n")
+    rows = {line.split()[0]: line.split()[1:] for line in told.out.splitlines() if line and line[0].islower()}
+    assert rows["stt"] == ["openai", "stt", "in", "gateway.toml"]
+    assert rows["llm"] == ["offline", "GATEWAY_LLM"]
+    assert rows["language"] == ["en", "--language"]
+    assert rows["log_text"] == ["True", "--log-text"]
+    assert rows["cache_skip"] == ["('one',", "'two')", "--cache-skip"]
+    assert rows["tts"] == ["auto", "default"]
+    assert set(Settings.model_fields) <= set(rows)
+
+
+async def test_json_says_the_same(cli: CommandLine) -> None:
+    told = (await cli("config", "--json", "--stt-workers", "3")).json
+    assert told["file"] is None
+    assert told["settings"]["stt_workers"] == {"value": 3, "source": "command line", "spelling": "--stt-workers"}
+    assert told["settings"]["stt"] == {"value": "auto", "source": "default", "spelling": None}
+    assert list(told["settings"]) == list(Settings.model_fields)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+async def test_passwords_are_hidden(cli: CommandLine, form: list[str]) -> None:
+    addresses = ["--mqtt-url", "mqtt://me:hunter2@host", "--database-url", "postgresql://me:hunter2@host/db"]
+    told = await cli("config", *addresses, *form)
+    assert "hunter2" not in told.out
+    assert "mqtt://me:***@host" in told.out
+
+
+async def test_the_reference_page_can_be_printed(cli: CommandLine) -> None:
+    assert (await cli("config", "--reference")).out == reference()

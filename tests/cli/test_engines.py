@@ -1,0 +1,34 @@
+"""`voice-gateway engines`."""
+
+import pytest
+
+from tests.cli.conftest import CommandLine
+
+OFFLINE = ("--stt", "pocketsphinx", "--llm", "offline", "--tts", "espeak", "--language", "en")
+
+
+async def test_it_says_which_can_work_and_why_others_cannot(cli: CommandLine) -> None:
+    told = await cli("engines", *OFFLINE)
+    assert told.code == 0
+    rows = {tuple(line.split()[:2]): line.split(maxsplit=2)[2] for line in told.out.splitlines() if line[:4].strip()}
+    assert rows["llm", "offline"] == "yes"
+    assert rows["llm", "openai"].startswith("no: ")
+    assert "OPENAI_API_KEY" in rows["llm", "openai"]
+    assert "A run uses:" in told.out
+    assert "espeak, as configured" in told.out
+
+
+async def test_json_says_the_same(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-hunter2")
+    told = (await cli("engines", *OFFLINE[:-2], "--llm", "openai,offline", "--json")).json
+    usable = {(one["stage"], one["engine"]): one["usable"] for one in told["engines"]}
+    assert usable["llm", "openai"]
+    assert [one["engine"] for one in told["chosen"]["llm"]] == ["openai", "offline"]
+    assert told["problem"] is None
+
+
+async def test_a_choice_that_cannot_work_is_an_error_after_the_table(cli: CommandLine) -> None:
+    told = await cli("engines", "--llm", "opnai")
+    assert told.code == 2
+    assert "offline" in told.out
+    assert "did you mean openai?" in told.err

@@ -1,0 +1,79 @@
+"""What all commands have in common."""
+
+import subprocess
+import sys
+
+import pytest
+
+from gateway import __version__
+from gateway.cli import COMMANDS
+from gateway.config import Settings
+from gateway.settings_sources import option_name
+from tests.cli.conftest import CommandLine
+
+IN_A_PROCESS = [sys.executable, "-c", "from gateway.cli import main; main()"]
+SUBCOMMANDS = [("sessions", verb) for verb in ("list", "show", "export", "forget")]
+
+
+async def test_help_lists_every_command(cli: CommandLine) -> None:
+    told = await cli("--help")
+    assert told.code == 0
+    listed = [line.split()[0] for line in told.out.partition("Commands:")[2].splitlines() if line.strip()]
+    assert set(listed) >= set(COMMANDS)
+
+
+async def test_version(cli: CommandLine) -> None:
+    assert (await cli("version")).out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("command", [(name,) for name in COMMANDS if name != "sessions"] + SUBCOMMANDS)
+async def test_every_command_shows_examples_of_itself(cli: CommandLine, command: tuple[str, ...]) -> None:
+    told = await cli(*command, "--help")
+    assert told.code == 0
+    assert f"voice-gateway {' '.join(command)}" in told.out.partition("Examples:")[2]
+
+
+async def test_run_has_every_setting_as_an_option(cli: CommandLine) -> None:
+    told = await cli("run", "--help")
+    assert all(f" {option_name(name)} " in told.out for name in Settings.model_fields)
+
+
+async def test_an_unknown_option_is_named_with_the_nearest_right_one(cli: CommandLine) -> None:
+    told = await cli("run", "--llm-modle", "x")
+    assert told.code == 2
+    assert "--llm-modle" in told.err
+    assert "--llm-model" in told.err.replace("--llm-modle", "")
+
+
+async def test_an_unknown_command_is_refused(cli: CommandLine) -> None:
+    told = await cli("clean")
+    assert (told.code, told.out) == (2, "")
+    assert "clean" in told.err
+
+
+@pytest.mark.parametrize("command", ["run", "cleanup", "stats", "doctor", "engines", "config"])
+async def test_a_wrong_setting_ends_every_command_alike(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATABSE_URL", "x")
+    told = await cli(command)
+    assert (told.code, told.out) == (2, "")
+    assert told.err == (
+        "voice-gateway: unknown setting GATEWAY_DATABSE_URL in the environment: did you mean GATEWAY_DATABASE_URL?\n"
+    )
+
+
+async def test_a_database_that_is_none_is_a_clear_error(cli: CommandLine) -> None:
+    told = await cli("stats", "--database-url", "mysql://me:hunter2@host/db")
+    assert (told.code, told.out) == (2, "")
+    assert "sqlite:///" in told.err
+    assert "hunter2" not in told.err
+    assert "Traceback" not in told.err
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = subprocess.Popen([*IN_A_PROCESS, "run", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert command.stdout is not None
+    command.stdout.close()
+    _, err = command.communicate()
+    assert err == b""
