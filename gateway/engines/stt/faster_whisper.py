@@ -104,10 +104,10 @@ class FasterWhisper:
                 log_prob_threshold=LOG_PROBABILITY,
                 max_new_tokens=_TOKENS_BASE + round(_TOKENS_PER_SECOND * seconds),
             )
+            # The segments come as they are decoded, which begins when the first is asked for.
+            decoded = iter(segments)
             texts = []
-            for segment in segments:
-                if abandoned.is_set():
-                    break
+            while not abandoned.is_set() and (segment := next(decoded, None)) is not None:
                 texts.append(segment.text)
         except (RuntimeError, ValueError) as error:
             raise EngineFailed(f"faster-whisper failed: {error}") from error
