@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gateway.engines.vad import SpeechDetector, SpeechStream
-from gateway.errors import DeviceFault, ErrorCode, SessionLimitReached, Stage, StoreError
+from gateway.errors import DeviceFault, EngineBusy, ErrorCode, SessionLimitReached, Stage, StoreError
 from gateway.events import FORGET, Failed, Listening, PresenceChanged, SessionsErased, Thinking, TurnEnded
 from gateway.limits import SlidingWindow
 from gateway.pipeline.assemble import (
@@ -80,6 +80,7 @@ class _Arrived:
     leaf: Leaf
     payload: bytes
     spelling: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class Session:
             return
         self._overflowing = False
         self._inbox_bytes += len(payload)
-        self._inbox.append(_Arrived(leaf, payload, spelling))
+        self._inbox.append(_Arrived(leaf, payload, spelling, self._now()))
         self._stir()
 
     async def forget(self) -> int | None:
@@ -202,7 +203,7 @@ class Session:
         elif self._inbox:
             await self._handle(self._inbox.popleft())
         elif deadline is not None and deadline <= now:
-            await self._apply(self._assembler.tick(now))
+            await self._apply(self._assembler.tick(now), now)
         elif self._pending and self._task is None and self._open is None:
             await self._start_pending(self._pending.popleft())
         elif self._task is None and deadline is None:
@@ -225,7 +226,7 @@ class Session:
             self._spelling_is_own = True
         await self._get_to_know()
         try:
-            await self._handlers[item.leaf](self, item.payload)
+            await self._handlers[item.leaf](self, item)
         except DeviceFault as fault:
             self._tell(fault)
 
@@ -248,10 +249,11 @@ class Session:
 
     # What arrives
 
-    async def _on_audio(self, payload: bytes) -> None:
-        await self._apply(self._assembler.receive(payload, self._now()))
+    async def _on_audio(self, arrived: _Arrived) -> None:
+        await self._apply(self._assembler.receive(arrived.payload, arrived.at), arrived.at)
 
-    async def _on_hello(self, payload: bytes) -> None:
+    async def _on_hello(self, arrived: _Arrived) -> None:
+        payload = arrived.payload
         if len(payload) > self._settings.hello_max_bytes:
             raise _too_large("hello", len(payload), self._settings.hello_max_bytes)
         self._hello = parse_hello(payload)
@@ -266,18 +268,20 @@ class Session:
         except StoreError as exc:
             self._tell_store(exc)
 
-    async def _on_online(self, payload: bytes) -> None:
+    async def _on_online(self, arrived: _Arrived) -> None:
+        payload = arrived.payload
         if payload not in (b"online", b"offline"):
             raise DeviceFault(ErrorCode.BAD_JSON, Stage.RECEIVE, "the online topic takes the text online or offline")
         self._services.turns.emit(PresenceChanged(self.address, online=payload == b"online"))
 
-    async def _on_control(self, payload: bytes) -> None:
+    async def _on_control(self, arrived: _Arrived) -> None:
+        payload = arrived.payload
         if len(payload) > self._settings.hello_max_bytes:
             raise _too_large("control", len(payload), self._settings.hello_max_bytes)
         match parse_control(payload):
             case Abort():
                 self._pending.clear()
-                await self._apply(self._assembler.cancel())
+                await self._apply(self._assembler.cancel(), arrived.at)
                 await self._interrupt(flush=True)
             case Played(turn=turn, seq=seq):
                 if self._turn is not None and self._turn.number == turn and seq is not None:
@@ -285,13 +289,13 @@ class Session:
             case Forget():
                 await self._forget()
 
-    async def _on_say(self, payload: bytes) -> None:
-        self._queue_text(TurnKind.SAY, payload)
+    async def _on_say(self, arrived: _Arrived) -> None:
+        self._queue_text(TurnKind.SAY, arrived.payload)
 
-    async def _on_ask(self, payload: bytes) -> None:
-        self._queue_text(TurnKind.ASK, payload)
+    async def _on_ask(self, arrived: _Arrived) -> None:
+        self._queue_text(TurnKind.ASK, arrived.payload)
 
-    _handlers: dict[Leaf, Callable[["Session", bytes], Awaitable[None]]] = {  # noqa: RUF012 - never changed
+    _handlers: dict[Leaf, Callable[["Session", _Arrived], Awaitable[None]]] = {  # noqa: RUF012 - never changed
         Leaf.IN: _on_audio,
         Leaf.HELLO: _on_hello,
         Leaf.ONLINE: _on_online,
@@ -310,7 +314,8 @@ class Session:
 
     # Steps of the assembler
 
-    async def _apply(self, steps: Sequence[Step]) -> None:
+    async def _apply(self, steps: Sequence[Step], at: float) -> None:
+        """Do what follows from what arrived `at` that moment."""
         for step in steps:
             match step:
                 case Opened():
@@ -331,8 +336,20 @@ class Session:
                 case Rejected():
                     self._tell(step.fault, step.turn)
                 case NeedsSpeechProbability():
-                    probabilities = await self._speech_stream(step.rate).probabilities(step.pcm)
-                    await self._apply(self._assembler.hear(probabilities, self._now()))
+                    probabilities = await self._speech_probabilities(step)
+                    await self._apply(self._assembler.hear(probabilities, at), at)
+
+    async def _speech_probabilities(self, step: NeedsSpeechProbability) -> list[float]:
+        stream = self._speech_stream(step.rate)
+        if step.fresh:
+            stream.reset()
+        try:
+            return await stream.probabilities(step.pcm)
+        except EngineBusy as exc:
+            # Taken for silence: the utterance still ends, by its empty message or a limit.
+            stream.reset()
+            self._tell(DeviceFault(ErrorCode.BUSY, Stage.RECEIVE, exc.message, retryable=True))
+            return [0.0] * step.windows
 
     def _speech_stream(self, rate: int) -> SpeechStream:
         if self._stream is None or self._stream_rate != rate:
