@@ -289,6 +289,8 @@ class MqttBroker:
             except asyncio.CancelledError:
                 if wire.socket() is None:  # a thread is connecting; it cannot be stopped, and gives up by itself
                     await asyncio.wait({opening}, timeout=ANSWER_TIMEOUT_S)
+                # What aiomqtt does at a disconnection raises once its own wait for the connection is cancelled.
+                wire.on_disconnect = None
                 opening.cancel()
                 await asyncio.gather(opening, return_exceptions=True)
                 raise
