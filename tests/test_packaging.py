@@ -1,0 +1,68 @@
+"""What a fresh clone is set up with."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+DEMO_EXTRAS = ("espeak", "fast")
+
+
+def bare_name(requirement: str) -> str:
+    """`psycopg[binary]>=3.2` is `psycopg`."""
+    found = re.match(r"[A-Za-z0-9_.-]+", requirement)
+    assert found is not None
+    return re.sub(r"[-_.]+", "-", found[0]).lower()
+
+
+def locked(kind: str) -> dict[str, str]:
+    """The requirements of a file, each with its hashes, by name."""
+    text = (ROOT / "requirements" / f"{kind}.txt").read_text(encoding="utf-8")
+    entries = re.split(r"\n(?=[a-z0-9])", text)
+    return {bare_name(entry): entry for entry in entries}
+
+
+@pytest.mark.parametrize("kind", ["run", "dev"])
+def test_every_package_is_pinned_with_hashes_and_without_a_place(kind: str) -> None:
+    for entry in locked(kind).values():
+        assert "==" in entry.splitlines()[0]
+        assert "--hash=sha256:" in entry
+        assert "://" not in entry
+        assert "--index" not in entry
+
+
+def test_the_locks_hold_what_the_project_needs() -> None:
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"]
+    needed = {bare_name(one) for one in project["dependencies"]}
+    needed |= {bare_name(one) for extra in DEMO_EXTRAS for one in extras[extra]}
+    needed |= {bare_name(one) for one in PROJECT["dependency-groups"]["build"]}
+    assert needed <= set(locked("run"))
+    tools = {bare_name(one) for one in PROJECT["dependency-groups"]["dev"] if isinstance(one, str)}
+    assert set(locked("run")) | tools <= set(locked("dev"))
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 1", "Python 3.11 or newer is needed"),
+        ('case "$2" in *venv*) exit 1;; esac', "apt install python3-venv"),
+        (None, "there is no"),
+    ],
+    ids=["too old", "without venv", "absent"],
+)
+def test_a_python_that_will_not_do_is_refused_with_advice(script: str | None, said: str, tmp_path: Path) -> None:
+    python = tmp_path / "python of mine"
+    if script is not None:
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+    told = subprocess.run(
+        [ROOT / "scripts" / "set-up.sh", python, "run"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 1
+    assert said in told.stderr
+    assert not (tmp_path / ".venv").exists()
