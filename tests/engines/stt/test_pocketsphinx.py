@@ -28,8 +28,11 @@ class TestPocketSphinx(SttConformance):
             await engine.transcribe(self.speech, "es")
         assert not failure.value.retryable
 
-    async def test_hears_one_device_the_same_whatever_another_said_before(self, engine: PocketSphinx) -> None:
+    async def test_hears_one_device_the_same_whatever_another_said_before(self) -> None:
+        engine = PocketSphinx(queue=1)
+        await engine.start()
         hard = spoken("Turn on the kitchen light.", "en-us")
         before = await engine.transcribe(hard, "en")
         await engine.transcribe(spoken("Stop the music.", "en-gb+m3"), "en")
         assert await engine.transcribe(hard, "en") == before
+        await engine.close()
