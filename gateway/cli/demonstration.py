@@ -223,7 +223,7 @@ class Demonstration:
         await store.start()
         try:
             for caller in CALLERS:
-                heard = [turn.heard for turn in self._shown.turns if turn.caller is caller]
+                heard = [turn.heard for turn in self._shown.turns if turn.caller is caller and turn.heard]
                 history = await store.history(parse_device_id(caller.spelling), 100)
                 kept = [message.text for message in history if message.role == "user"]
                 if kept != heard:
@@ -237,15 +237,17 @@ class Demonstration:
         """What the answer to the last question of `caller` fails to say of the first, or says of another's."""
         own = [turn for turn in self._shown.turns if turn.caller is caller]
         others = [turn.heard for turn in self._shown.turns if turn.caller is not caller]
-        if len(own) < len(caller.questions) or _plain(own[-1].heard) != _plain(own[-1].question):
-            return []  # no answer, or misheard: said already, and seen in the timeline
-        said = _plain(own[-1].said)
+        if len(own) < len(caller.questions) or not all(turn.heard for turn in own):
+            return []  # said already
+        first, last = own[0], own[-1]
         faults = []
-        if _plain(own[0].heard) not in said:
-            faults.append(f"{caller.name} is not told its first question “{own[0].heard}”, but “{own[-1].said}”")
-        faults += [
-            f"{caller.name} is told what another asked: “{own[-1].said}”" for text in others if _plain(text) in said
-        ]
+        if _plain(first.heard) not in _plain(last.said):
+            faults.append(
+                f"{caller.name} is not told its first question “{first.heard}”, but “{last.said}”;"
+                f" “{last.question}” was heard as “{last.heard}”"
+            )
+        if any(_plain(text) in _plain(last.said) for text in others if text):
+            faults.append(f"{caller.name} is told what another asked: “{last.said}”")
         return faults
 
 

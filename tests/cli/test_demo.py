@@ -1,0 +1,155 @@
+"""`voice-gateway demo`: the whole thing, with everything real but the providers' servers."""
+
+import asyncio
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.device import read_sound
+from tests.cli.conftest import CommandLine
+from tests.conformance.openai_failures import openai_environment
+from tests.fakes.http_server import Request
+from tests.fakes.openai_server import SPEECH_RATE, Audio, OpenAIServer, Status
+
+__all__ = ["openai_environment"]
+
+HEARD = {"es": ("Qué hora es", "¿Qué te pregunté antes?"), "en": ("What time is it?", "what did I ask before")}
+"""What a recogniser makes of the questions, with its own ideas of capitals, marks, and for once of words: the answer
+to this one is short."""
+WITH_SERVER = ("--stt", "openai", "--llm", "offline", "--tts", "espeak")
+
+
+@pytest.fixture
+async def provider(openai_environment: pytest.MonkeyPatch) -> AsyncIterator[OpenAIServer]:
+    """A server that hears the questions of the demonstration."""
+    asked: Counter[str] = Counter()
+
+    def hear(request: Request) -> str:
+        language = request.fields["language"]
+        asked[language] += 1
+        return HEARD[language][asked[language] - 1]
+
+    async with OpenAIServer() as server:
+        openai_environment.setenv("OPENAI_BASE_URL", server.base_url)
+        server.transcriptions.answer = hear
+        yield server
+
+
+async def test_with_nothing_set_up_two_devices_are_answered(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    told = await cli("demo")
+    assert (told.code, told.err) == (0, "")
+    for line in (
+        "Cocina (A4:CF:12:8B:3F:9E, es), turn 2",
+        "heard  ¿Qué te pregunté antes?",
+        "said   Antes me preguntaste: ¿Qué hora es?",
+        "Office (b8d61a44027c, en), turn 2",
+        "heard  What did I ask before?",
+        "said   Before, you asked: Who are you?",
+        "Note: No chat model is configured",
+        "the miniature test model knows",
+        "Each device was answered, and remembers its own questions only.",
+        "The answers are in demo-output/*.mp3",
+    ):
+        assert line in told.out
+    answers = sorted(path.name for path in (tmp_path / "demo-output").glob("*.mp3"))
+    assert answers == ["cocina-1.mp3", "cocina-2.mp3", "office-1.mp3", "office-2.mp3"]
+    assert all(read_sound(tmp_path / "demo-output" / name).seconds > 1 for name in answers)
+    kept = await cli("sessions", "list", "--json", "--database-url", "sqlite:///demo-output/demo.db")
+    assert {session["session_id"] for session in kept.json} == {"a4cf128b3f9e", "b8d61a44027c"}
+
+
+async def test_scripts_get_every_figure_whatever_a_chat_model_says(
+    cli: CommandLine, provider: OpenAIServer, tmp_path: Path
+) -> None:
+    provider.chat.answer = "Something that nobody could foresee."
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "demo.db").write_text("left by an earlier run")
+    told = await cli("demo", "--stt", "openai", "--llm", "openai", "--tts", "espeak", "--json", "--output", "here")
+    assert told.code == 0
+    data = told.json
+    assert data["failures"] == []
+    assert Counter(turn["name"] for turn in data["turns"]) == {"Cocina": 2, "Office": 2}
+    for turn in data["turns"]:
+        assert turn["said"] == "Something that nobody could foresee."
+        assert turn["timings_ms"]["received"] > 400
+        assert turn["timings_ms"]["first_audio_out"] <= turn["timings_ms"]["total"]
+        assert turn["audio_ms"] > 1000
+        assert turn["peak_held_ms"] <= 2000
+        assert turn["answer"].startswith("here/")
+
+
+async def test_a_conversation_that_is_forgotten_is_a_failure(
+    cli: CommandLine, provider: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_HISTORY_MESSAGES", "1")
+    told = await cli("demo", *WITH_SERVER)
+    assert told.code == 1
+    assert "Cocina is not told its first question “Qué hora es”, but “Es tu primera pregunta.”" in told.err
+    assert "Office is not told its first question" in told.err
+    assert "remembers its own" not in told.out
+
+
+async def test_a_device_that_is_told_of_the_other_is_a_failure(cli: CommandLine, provider: OpenAIServer) -> None:
+    asked: Counter[str] = Counter()
+
+    def hear(request: Request) -> str:
+        language = request.fields["language"]
+        asked[language] += 1
+        # The Spanish device is taken to ask first what the English one asks.
+        return HEARD["en"][0] if (language, asked[language]) == ("es", 1) else HEARD[language][asked[language] - 1]
+
+    provider.transcriptions.answer = hear
+    told = await cli("demo", *WITH_SERVER)
+    assert told.code == 1
+    assert "Cocina is told what another asked" in told.err
+
+
+async def test_a_turn_that_fails_is_said_with_its_reason(cli: CommandLine, provider: OpenAIServer) -> None:
+    provider.transcriptions.answer = Status(500)
+    told = await cli("demo", *WITH_SERVER, "--json")
+    assert told.code == 1
+    assert "Office, “Who are you?”: the turn is failed (" in told.err
+    assert len(told.json["failures"]) == 4
+
+
+async def test_an_answer_of_silence_is_a_failure(cli: CommandLine, provider: OpenAIServer) -> None:
+    provider.speech.answer = Audio(bytes(2 * SPEECH_RATE), "audio/pcm")
+    told = await cli("demo", "--stt", "openai", "--llm", "offline", "--tts", "openai")
+    assert told.code == 1
+    assert "Cocina, “¿Qué hora es?”: the answer is silence" in told.err
+
+
+async def test_what_cannot_work_is_said_at_the_start(cli: CommandLine, tmp_path: Path) -> None:
+    told = await cli("demo", "--stt", "openai")
+    assert (told.code, "OPENAI_API_KEY" in told.err) == (2, True)
+    (tmp_path / "taken").touch()
+    told = await cli("demo", "--output", "taken")
+    assert (told.code, "needs a folder of its own" in told.err) == (2, True)
+
+
+async def test_ctrl_c_ends_it_cleanly(provider: OpenAIServer, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from gateway.cli import main; main()",
+        "demo",
+        *WITH_SERVER,
+        "--output",
+        str(tmp_path / "demo"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    while b"ask at the same time" not in await process.stdout.readline():
+        assert process.returncode is None
+    process.send_signal(signal.SIGINT)
+    _, errors = await asyncio.wait_for(process.communicate(), 10)
+    assert (process.returncode, errors) == (130, b"")
