@@ -49,9 +49,13 @@ _CODES = {
     "hungarian": "hu",
 }
 
+_LOUD_DBFS = -30.0
+"""Well above the noise of a room, which a microphone gives at -60 to -40 dBFS."""
+
 
 class OpenAITranscription:
-    """Uploads an utterance as a WAV file. Silence is not sent: Whisper answers it with invented words."""
+    """Uploads an utterance as a WAV file. Silence and faint noise are not sent: Whisper answers them with invented
+    words. What is loud is the server's to judge, speech or not."""
 
     name = "openai"
 
@@ -93,7 +97,7 @@ class OpenAITranscription:
         """
         client = self._client
         assert client is not None, "transcribe() before start()"
-        if not await self._detector.contains_speech(speech):
+        if not _loud(speech) and not await self._detector.contains_speech(speech):
             return Transcript("", language or self._default_language)
         upload = ("speech.wav", _wav(speech), "audio/wav")
         with errors_mapped(client):
@@ -116,6 +120,14 @@ class OpenAITranscription:
     def _code(self, language: str) -> str:
         known = language.strip().lower()
         return _CODES.get(known, known if len(known) == 2 else self._default_language)
+
+
+def _loud(speech: NDArray[np.float32]) -> bool:
+    """Whether any tenth of a second of `speech`, shape (n,), is louder than `_LOUD_DBFS`."""
+    block = SPEECH_RATE // 10
+    padded = np.pad(speech, (0, -len(speech) % block)).reshape(-1, block)
+    loudest = float(np.square(padded).mean(axis=1).max(initial=0.0))
+    return bool(loudest > 10 ** (_LOUD_DBFS / 10))
 
 
 def _wav(speech: NDArray[np.float32]) -> bytes:

@@ -48,6 +48,18 @@ class TestOpenAITranscription(SttConformance, OpenAIFailures):
         assert rate == SPEECH_RATE
         assert np.abs(samples - self.speech).max() < 1e-3
 
+    async def test_a_loud_sound_that_is_no_speech_is_the_servers_to_judge(
+        self, engine: OpenAITranscription, server: OpenAIServer
+    ) -> None:
+        tone = (0.3 * np.sin(np.arange(16_000) * 0.17)).astype(np.float32)
+        assert (await engine.transcribe(tone, None)).text
+        assert len(server.transcriptions.requests) == 1
+
+    async def test_faint_noise_is_not_sent(self, engine: OpenAITranscription, server: OpenAIServer) -> None:
+        noise = np.random.default_rng(1).normal(0, 0.005, 16_000).astype(np.float32)
+        assert (await engine.transcribe(noise, None)).text == ""
+        assert server.transcriptions.requests == []
+
     async def test_silence_is_not_sent(self, engine: OpenAITranscription, server: OpenAIServer) -> None:
         assert await engine.transcribe(silence(1.0), None) == Transcript("", "es")
         assert not server.transcriptions.requests
