@@ -65,6 +65,7 @@ class Answered:
     said: str
     turn: int | None
     outcome: str
+    errors: tuple[str, ...]
     asked_ms: int
     frames: int
     timings_ms: Mapping[str, int | None]
@@ -177,6 +178,7 @@ class Demonstration:
                     said=str(done["reply"]),
                     turn=exchange.turn,
                     outcome=str(done["outcome"]),
+                    errors=tuple(str(event["message"]) for event in exchange.events if event["event"] == "error"),
                     asked_ms=round(speech.seconds * 1000),
                     frames=-(-len(speech.samples) * 1000 // (SPEECH_RATE * CHUNK_MS)),
                     timings_ms=done["timings_ms"],
@@ -184,31 +186,9 @@ class Demonstration:
                     file=file,
                 )
                 self._shown.turns.append(answered)
-                self._shown.failures += self._faults(answered, exchange)
+                largest = largest_payload(MAX_PACKET, self._topics.device(caller.spelling, Leaf.OUT))
+                self._shown.failures += [f"{caller.name}, “{question}”: {fault}" for fault in faults(answered, largest)]
                 self.told_turn(answered)
-
-    def _faults(self, answered: Answered, exchange: Exchange) -> list[str]:
-        """What is wrong with an answer, as a person would complain of it."""
-        caller, reply = answered.caller, answered.reply
-        faults = []
-        if answered.outcome != Outcome.COMPLETED:
-            errors = "; ".join(str(event["message"]) for event in exchange.events if event["event"] == "error")
-            faults.append(f"the turn is {answered.outcome} ({errors or 'nobody was heard to speak'})")
-        if reply.ended is not Ended.END or reply.lost:
-            faults.append(f"the answer is not whole: {reply.lost} chunks lost, ended by {reply.ended}")
-        largest = largest_payload(MAX_PACKET, self._topics.device(caller.spelling, Leaf.OUT))
-        if reply.largest_message > largest:
-            faults.append(f"a message of {reply.largest_message} bytes is larger than the {largest} that fit")
-        if reply.playback.overflowed:
-            faults.append(f"{reply.playback.peak_ms:.0f} ms of sound came at once; the device holds {BUFFER_MS}")
-        try:
-            sound = read_sound(reply.mp3, REPLY_RATE)
-        except ConfigurationError as error:
-            faults.append(f"the answer cannot be played: {error}")
-        else:
-            if len(sound.samples) == 0 or int(np.abs(sound.samples.astype(np.int32)).max()) < QUIET_PEAK:
-                faults.append("the answer is silence")
-        return [f"{caller.name}, “{answered.question}”: {fault}" for fault in faults]
 
     # What each conversation remembers
 
@@ -249,6 +229,28 @@ class Demonstration:
         if any(_plain(text) in _plain(last.said) for text in others if text):
             faults.append(f"{caller.name} is told what another asked: “{last.said}”")
         return faults
+
+
+def faults(answered: Answered, largest: int) -> list[str]:
+    """What is wrong with an answer, none of whose messages may have more than `largest` bytes of payload."""
+    reply = answered.reply
+    wrong = []
+    if answered.outcome != Outcome.COMPLETED:
+        wrong.append(f"the turn is {answered.outcome} ({'; '.join(answered.errors) or 'nobody was heard to speak'})")
+    if reply.ended is not Ended.END or reply.lost:
+        wrong.append(f"the answer is not whole: {reply.lost} chunks lost, ended by {reply.ended}")
+    if reply.largest_message > largest:
+        wrong.append(f"a message of {reply.largest_message} bytes is larger than the {largest} that fit")
+    if reply.playback.overflowed:
+        wrong.append(f"{reply.playback.peak_ms:.0f} ms of sound came at once; the device holds {BUFFER_MS}")
+    try:
+        sound = read_sound(reply.mp3, REPLY_RATE)
+    except ConfigurationError as error:
+        wrong.append(f"the answer cannot be played: {error}")
+    else:
+        if len(sound.samples) == 0 or int(np.abs(sound.samples.astype(np.int32)).max()) < QUIET_PEAK:
+            wrong.append("the answer is silence")
+    return wrong
 
 
 def _heard(exchange: Exchange) -> str:

@@ -1,8 +1,8 @@
 """One question and its answer, told while it happens: what `voice-gateway talk` does."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,7 +12,7 @@ from gateway.broker.url import BrokerUrl
 from gateway.cli.sound_card import Loudspeaker, microphone, open_sounddevice
 from gateway.device import Exchange, SoftwareDevice, read_sound
 from gateway.device.uplink import CHUNK_MS
-from gateway.errors import ConfigurationError, NothingCame
+from gateway.errors import BrokerUnavailable, ConfigurationError, NothingCame
 from gateway.values import Codec
 
 MAX_PACKET = 8192
@@ -64,7 +64,7 @@ async def hold(talk: Talk, tell: Tell) -> dict[str, Any]:
         hello_retained=False,
         ca_file=talk.ca_file,
     )
-    async with device:
+    async with _connected(device):
         tell(f"asking as {talk.device} on {talk.url}")
         exchange = await _ask(talk, device, tell)
         try:
@@ -78,6 +78,20 @@ async def hold(talk: Talk, tell: Tell) -> dict[str, Any]:
         except* ConfigurationError as group:
             raise group.exceptions[0] from None
         return _result(talk, exchange, told.result())
+
+
+@asynccontextmanager
+async def _connected(device: SoftwareDevice) -> AsyncIterator[None]:
+    try:
+        await device.start()
+    except BrokerUnavailable as error:
+        raise BrokerUnavailable(
+            f"{error}\nStart the gateway (voice-gateway run), or say where its broker is (--mqtt-url)"
+        ) from error
+    try:
+        yield
+    finally:
+        await device.stop()
 
 
 async def _ask(talk: Talk, device: SoftwareDevice, tell: Tell) -> Exchange:
@@ -95,8 +109,9 @@ async def _ask_by_microphone(talk: Talk, device: SoftwareDevice, tell: Tell) -> 
     utterance = device.begin(codec=talk.codec)
     seconds = 0.0
     async with aclosing(microphone(SPEECH_RATE, utterance.writer.chunk_samples)) as blocks:
-        tell("  speak now; push Enter when you are done")
         async for block in blocks:
+            if seconds == 0:
+                tell("  speak now; push Enter when you are done")
             await utterance.send(block)
             seconds += len(block) / SPEECH_RATE
             if seconds >= MIC_MAX_S:

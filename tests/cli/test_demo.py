@@ -5,13 +5,18 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.device import read_sound
+from gateway.cli.demonstration import CALLERS, Answered, faults
+from gateway.device import Chunk, Ended, PlaybackReport, Reply, read_sound
+from gateway.values import ReplyForm
 from tests.cli.conftest import CommandLine
 from tests.conformance.openai_failures import openai_environment
+from tests.device.peer import mp3_of
 from tests.fakes.http_server import Request
 from tests.fakes.openai_server import SPEECH_RATE, Audio, OpenAIServer, Status
 
@@ -124,6 +129,52 @@ async def test_an_answer_of_silence_is_a_failure(cli: CommandLine, provider: Ope
     told = await cli("demo", "--stt", "openai", "--llm", "offline", "--tts", "openai")
     assert told.code == 1
     assert "Cocina, “¿Qué hora es?”: the answer is silence" in told.err
+
+
+SOUND = mp3_of(1.0)
+GOOD = Reply(
+    turn=1,
+    form=ReplyForm.FRAMES,
+    chunks=(Chunk(0, SOUND, 0.0),),
+    ended=Ended.END,
+    started_after_s=0.1,
+    ended_after_s=0.2,
+    largest_message=4000,
+    lost=0,
+    duplicate=0,
+    playback=PlaybackReport(audio_ms=1000, peak_ms=1000, dry_count=0, dry_ms=0, buffer_ms=2000),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({}, None),
+        ({"ended": None}, "the answer is not whole: 0 chunks lost, ended by None"),
+        ({"lost": 2}, "the answer is not whole: 2 chunks lost"),
+        ({"largest_message": 4001}, "a message of 4001 bytes is larger than the 4000 that fit"),
+        ({"playback": replace(GOOD.playback, peak_ms=2001)}, "2001 ms of sound came at once; the device holds 2000"),
+        ({"chunks": ()}, "the answer cannot be played"),
+        ({"chunks": (Chunk(0, b"no sound" * 100, 0.0),)}, "the answer cannot be played"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_seen(change: dict[str, Any], fault: str | None) -> None:
+    answered = Answered(
+        caller=CALLERS[0],
+        question="¿Qué hora es?",
+        heard="¿Qué hora es?",
+        said="Es la una.",
+        turn=1,
+        outcome="completed",
+        errors=(),
+        asked_ms=700,
+        frames=11,
+        timings_ms={},
+        reply=replace(GOOD, **change),
+        file=Path("answer.mp3"),
+    )
+    found = faults(answered, largest=4000)
+    assert (found == []) if fault is None else (len(found) == 1 and found[0].startswith(fault))
 
 
 async def test_what_cannot_work_is_said_at_the_start(cli: CommandLine, tmp_path: Path) -> None:

@@ -143,6 +143,7 @@ async def test_without_a_broker_it_says_so(cli: CommandLine, question: str, monk
     told = await cli("talk", question, "--mqtt-url", f"mqtt://127.0.0.1:{free_port()}")
     assert told.code == 1
     assert "is the broker running there?" in told.err
+    assert "Start the gateway (voice-gateway run)" in told.err
 
 
 @pytest.mark.parametrize(
