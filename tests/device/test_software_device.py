@@ -370,6 +370,17 @@ async def test_what_would_have_been_heard_is_reported_when_asked_for(broker: Mos
         assert json.loads(await peer.next(Leaf.CONTROL)) == {"type": "abort"}
 
 
+async def test_what_is_not_heard_to_its_end_is_not_reported(broker: Mosquitto, peer: Peer) -> None:
+    async with SoftwareDevice(broker.url, SPELLING, report_played=True) as device:
+        first = await device.speak(tone(0.1), paced=False)
+        await peer.frame(1, 0, mp3_of(0.2))
+        async for _ in first.chunks(TIMEOUT_S):
+            break
+        await device.speak(tone(0.1), paced=False)
+        await peer.frame(2, 0, mp3_of(0.4), Flag.END)
+        assert json.loads(await peer.next(Leaf.CONTROL)) == {"type": "played", "turn": 2, "seq": 0, "end": True}
+
+
 async def test_the_events_of_a_turn_can_be_followed_to_its_end(device: SoftwareDevice, peer: Peer) -> None:
     exchange = await device.speak(tone(0.1), paced=False)
     for kind in ("listening", "transcript", "done", "late"):

@@ -1,0 +1,65 @@
+"""Sorting what arrives, without a broker or a clock, and its bounds."""
+
+import pytest
+
+from gateway.device import exchange as exchange_module
+from gateway.device.downlink import EXCHANGES_MAX, Downlink
+from gateway.device.exchange import EVENTS_MAX, Ended, Exchange, Signal
+from gateway.values import ReplyForm
+from gateway.wire.frame import Flag, Frame, FrameCodec, encode
+
+
+def new_exchange(turn: int | None, form: ReplyForm | None) -> Exchange:
+    return Exchange(Signal(), turn, form, 2000, 0.0)
+
+
+def frame(turn: int, seq: int, audio: bytes = b"x", flags: Flag = Flag.NONE) -> bytes:
+    return encode(Frame(turn, seq, flags, FrameCodec.MP3, 24_000, audio))
+
+
+def test_a_reply_without_end_is_kept_up_to_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange_module, "REPLY_MAX_BYTES", 100)
+    downlink = Downlink(new_exchange)
+    asked = new_exchange(1, ReplyForm.FRAMES)
+    downlink.add(asked)
+    for seq in range(10):
+        downlink.receive(frame(1, seq, bytes(30)), 1.0)
+    assert (len(asked.received.mp3), asked.oversized) == (90, 7)
+    downlink.receive(frame(1, 10, b"", Flag.END), 2.0)
+    assert asked.ended is Ended.END
+
+
+def test_events_without_end_are_kept_up_to_their_bound_and_done_is_never_lost() -> None:
+    downlink = Downlink(new_exchange)
+    asked = new_exchange(1, ReplyForm.FRAMES)
+    downlink.add(asked)
+    for index in range(EVENTS_MAX + 5):
+        downlink.receive_event({"event": "sentence", "turn": 1, "index": index}, 1.0)
+    downlink.receive_event({"event": "done", "turn": 1}, 2.0)
+    assert (len(asked.events), asked.events_dropped, asked.events[-1]["event"]) == (EVENTS_MAX + 1, 5, "done")
+
+
+def test_what_comes_for_a_turn_long_past_is_stale() -> None:
+    downlink = Downlink(new_exchange)
+    for turn in range(1, EXCHANGES_MAX + 2):
+        downlink.add(new_exchange(turn, ReplyForm.FRAMES))
+    downlink.receive(frame(1, 0), 1.0)
+    assert downlink.stale == 1
+    downlink.receive(frame(EXCHANGES_MAX + 1, 0), 1.0)
+    assert downlink.stale == 1
+
+
+def test_frames_after_the_end_are_stale() -> None:
+    downlink = Downlink(new_exchange)
+    asked = new_exchange(1, ReplyForm.FRAMES)
+    downlink.add(asked)
+    downlink.receive(frame(1, 0, b"all", Flag.END), 1.0)
+    downlink.receive(frame(1, 1, b"more"), 2.0)
+    assert (asked.received.mp3, downlink.stale) == (b"all", 1)
+
+
+def test_events_that_name_no_turn_of_this_device_open_nothing() -> None:
+    downlink = Downlink(new_exchange)
+    for turn in (None, "one", 7):
+        downlink.receive_event({"event": "listening", "turn": turn}, 1.0)
+    assert not downlink.announced
