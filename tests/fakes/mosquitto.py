@@ -13,12 +13,12 @@ from typing import Self
 import pytest
 
 READY_TIMEOUT_S = 10.0
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 
 
 def find_program(name: str) -> str:
     """The path of the program `name`. Without it a test is skipped; under CI it fails."""
-    found = shutil.which(name, path=_PATH)
+    found = shutil.which(name, path=SEARCH_PATH)
     if found is None:
         missing = f"{name} is not installed: apt-get install mosquitto mosquitto-clients openssl"
         if os.environ.get("CI"):

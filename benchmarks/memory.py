@@ -1,0 +1,107 @@
+"""What a device costs in memory that said hello, had one turn, and then is only there."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import part
+from benchmarks.sizes import MemorySizes
+from gateway.broker.mqtt import MqttBroker
+from gateway.broker.protocol import Incoming, Subscription
+from gateway.broker.url import parse_broker_url
+
+AT_ONCE = 20
+TURN_S = 30.0
+QUESTION = b"How are you?"
+"""The same for every device: otherwise the memory for synthesised sentences, which has a bound of its own and is
+shared by all, would fill up and be counted."""
+HELLO = json.dumps(
+    {
+        "v": 1,
+        "name": "Kitchen",
+        "firmware": "1.0.0",
+        "board": "esp32-s3",
+        "max_packet": 4096,
+        "buffer_ms": 2000,
+        "codecs": ["pcm", "adpcm"],
+        "rate": 16000,
+        "reply": {"rate": 24000, "bitrate_kbps": 32},
+        "language": "en",
+    }
+).encode()
+
+Tell = Callable[[str], None]
+
+
+class _Crowd:
+    """Many devices behind one connection."""
+
+    def __init__(self, url: str) -> None:
+        self._turns: dict[str, asyncio.Event] = {}
+        self._made = 0
+        self.broker = MqttBroker(
+            parse_broker_url(url), receive=self._receive, subscriptions=[Subscription("voice/+/event")]
+        )
+
+    async def grow(self, count: int) -> None:
+        """Let `count` devices more come, ask once and fall silent; a few at a time."""
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def live(name: str) -> None:
+            async with places:
+                done = self._turns[name] = asyncio.Event()
+                await self.broker.publish(f"voice/{name}/hello", HELLO, qos=1)
+                await self.broker.publish(f"voice/{name}/ask", QUESTION, qos=1)
+                await asyncio.wait_for(done.wait(), TURN_S)
+
+        await asyncio.gather(*(live(f"device-{self._made + index}") for index in range(count)))
+        self._made += count
+
+    def _receive(self, incoming: Incoming) -> None:
+        event = json.loads(incoming.payload)
+        if event["event"] == "done":
+            assert event["outcome"] == "completed", event
+            self._turns[event["session_id"]].set()
+
+
+async def measure(url: str, sizes: MemorySizes, folder: Path, tell: Tell) -> dict[str, Any]:
+    """Bytes a session: of resident memory for each of the counts, and of Python's own allocations."""
+    resident = await _grow(url, sizes.warm_up, sizes.counts, folder / "resident", tell)
+    traced = await _grow(url, sizes.warm_up, (sizes.traced,), folder / "traced", tell, trace=True)
+    return {
+        "warm_up_devices": sizes.warm_up,
+        "rss_with_warm_up_bytes": resident[0]["rss"],
+        "resident": [
+            {"devices": count, "bytes_a_session": _growth(resident[0]["rss"], at["rss"], count)}
+            for count, at in zip(sizes.counts, resident[1:], strict=True)
+        ],
+        "traced": {
+            "devices": sizes.traced,
+            "bytes_a_session": _growth(traced[0]["traced"], traced[1]["traced"], sizes.traced),
+        },
+    }
+
+
+def _growth(before: int | None, after: int | None, count: int) -> float | None:
+    return None if before is None or after is None else (after - before) / count
+
+
+async def _grow(
+    url: str, warm_up: int, counts: tuple[int, ...], folder: Path, tell: Tell, *, trace: bool = False
+) -> list[dict[str, Any]]:
+    """What the gateway holds after the warm-up, and when each of `counts` further devices have come."""
+    async with part("gateway", url=url, folder=folder, trace=trace) as gateway:
+        crowd = _Crowd(url)
+        async with crowd.broker:
+            await crowd.broker.connected_once(10)
+            await crowd.grow(warm_up)
+            held = [await gateway.ask("memory")]
+            there = 0
+            for count in counts:
+                tell(f"memory: {count} devices{', each allocation counted' if trace else ''}")
+                await crowd.grow(count - there)
+                there = count
+                held.append(await gateway.ask("memory"))
+            return held

@@ -1,0 +1,212 @@
+"""What runs in a process of its own, so that it is measured alone: `python -m benchmarks.parts gateway …`.
+
+Each prints a line of JSON when it is ready, then answers each line that it is sent (`usage`, `memory`, `go`) with
+one, and ends with its standard input. Each imports only what it needs: the gateway's second of imports is its own.
+"""
+
+import argparse
+import asyncio
+import cProfile
+import gc
+import json
+import os
+import socket
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+
+from gateway.broker.url import parse_broker_url
+from gateway.wire.frame import HEADER_BYTES, Flag, Frame, FrameCodec, encode
+
+Answers = Mapping[str, Callable[[], dict[str, Any]]]
+
+FRAME_BYTES = 1024
+"""One message of the flood, its header included."""
+FLOOD_RATE = 16_000
+MARKER = "marker"
+"""A request that the gateway does not know, and says so."""
+NO_DELAY = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+_FLAGS_AT = 3
+_TURN_AT = slice(6, 8)
+
+
+async def serve_gateway(args: argparse.Namespace) -> None:
+    """The whole gateway, as it is by default but for its engines and a limit on questions that would be reached."""
+    from benchmarks.instant import instant_engines
+    from gateway.app import Gateway
+    from gateway.config import Settings
+
+    settings = Settings(
+        mqtt_url=args.url,
+        data_dir=args.folder,
+        language="en",
+        turns_per_minute=100_000,
+        stt_queue=1000,
+    )
+    if args.trace:
+        tracemalloc.start()
+    async with Gateway(settings, environ={}, engines=instant_engines(settings, deaf=args.deaf)) as gateway:
+        await gateway.wait_connected(10)
+        await answer_lines({"usage": usage, "memory": memory})
+
+
+async def serve_echo(args: argparse.Namespace) -> None:
+    """Answer each END frame on `echo/<device>/in` with one frame of `args.size` bytes on `echo/<device>/out`."""
+    async with connected(args.url) as client:
+        await client.subscribe("echo/+/in")
+        answering = asyncio.create_task(echo(client, args.size))
+        await answer_lines({"usage": usage})
+        answering.cancel()
+        await asyncio.wait({answering})
+
+
+async def echo(client: aiomqtt.Client, size: int) -> None:
+    audio = bytes(size - HEADER_BYTES)
+    async for message in client.messages:
+        payload = bytes(message.payload)  # type: ignore[arg-type]
+        if payload[_FLAGS_AT] & Flag.END:
+            turn = int.from_bytes(payload[_TURN_AT], "little")
+            answer = encode(Frame(turn, 0, Flag.START | Flag.END, FrameCodec.MP3, 24_000, audio))
+            await client.publish(str(message.topic).removesuffix("in") + "out", answer)
+
+
+async def serve_sink(args: argparse.Namespace) -> None:
+    """Take every message of `plain/<device>/in` as aiomqtt's users do, and count them."""
+    received, last_at = 0, 0.0
+
+    async def take(client: aiomqtt.Client) -> None:
+        nonlocal received, last_at
+        async for _ in client.messages:
+            received += 1
+            last_at = time.monotonic()
+
+    async with connected(args.url) as client:
+        await client.subscribe("plain/+/in")
+        taking = asyncio.create_task(take(client))
+        await answer_lines({"usage": lambda: {**usage(), "received": received, "last_at": last_at}})
+        taking.cancel()
+        await asyncio.wait({taking})
+
+
+async def serve_flood(args: argparse.Namespace) -> None:
+    """Publish one utterance of `args.frames` frames for each device of `args.devices`, as fast as the broker takes it.
+
+    `go` sends all but the END frames, and after them, on the same connection and so in order, a request that the
+    gateway answers when it has come to it. `end` sends the END frames.
+    """
+    from tests.fakes.raw_mqtt import DISCONNECT, connect_packet, publish_packet
+
+    audio = bytes(FRAME_BYTES - HEADER_BYTES)
+    devices = args.devices.split(",")
+
+    def packets(seq: int, flags: Flag, audio: bytes) -> bytes:
+        payload = encode(Frame(args.turn, seq, flags, FrameCodec.PCM, FLOOD_RATE, audio))
+        return b"".join(publish_packet(f"{args.root}/{device}/in", payload) for device in devices)
+
+    body = b"".join(packets(seq, Flag.NONE if seq else Flag.START, audio) for seq in range(args.frames))
+    marker = publish_packet(f"{args.root}/gateway/request/{MARKER}", b"")
+
+    def go() -> dict[str, Any]:
+        """Say when the first byte left; returns when the broker has taken the last."""
+        began = time.monotonic()
+        connection.sendall(body + marker)
+        return {"began": began}
+
+    def end() -> dict[str, Any]:
+        connection.sendall(packets(args.frames, Flag.END, b""))
+        return {}
+
+    url = parse_broker_url(args.url)
+    with socket.create_connection((url.host, url.port)) as connection:
+        connection.sendall(connect_packet(f"flood-{os.getpid()}", keepalive_s=0))
+        connection.recv(4)
+        await answer_lines({"go": go, "end": end})
+        connection.sendall(DISCONNECT)
+
+
+async def serve_broker(args: argparse.Namespace) -> None:
+    """The embedded broker, where there is no Mosquitto."""
+    from gateway.broker.embedded import EmbeddedBroker
+
+    async with EmbeddedBroker(parse_broker_url("embedded://127.0.0.1:0"), args.folder) as broker:
+        await answer_lines({}, url=f"mqtt://{broker.url.address}")
+
+
+def connected(url: str) -> aiomqtt.Client:
+    """An ordinary aiomqtt client, but without the wait of Nagle's algorithm that nobody wants."""
+    parsed = parse_broker_url(url)
+    return aiomqtt.Client(parsed.host, parsed.port, socket_options=NO_DELAY)
+
+
+def usage() -> dict[str, Any]:
+    """CPU time of this process so far, in seconds, user and system."""
+    return {"cpu_s": time.process_time()}
+
+
+def memory() -> dict[str, Any]:
+    """What this process holds, in bytes, after a collection; None for what cannot be told here."""
+    gc.collect()
+    return {
+        "rss": resident_bytes(),
+        "traced": tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else None,
+    }
+
+
+def resident_bytes() -> int | None:
+    """Memory of this process in RAM; only Linux tells it in a file."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+async def answer_lines(answers: Answers, **ready: object) -> None:
+    """Say `ready`, then answer each line of standard input until it ends."""
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    print(json.dumps(ready), flush=True)
+    async for line in lines:
+        print(json.dumps(answers[line.decode().strip()]()), flush=True)
+
+
+PARTS = {
+    "gateway": serve_gateway,
+    "echo": serve_echo,
+    "sink": serve_sink,
+    "flood": serve_flood,
+    "broker": serve_broker,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--url", default="")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--root")
+    parser.add_argument("--devices")
+    parser.add_argument("--frames", type=int)
+    parser.add_argument("--turn", type=int)
+    parser.add_argument("--deaf", action="store_true")
+    parser.add_argument("--trace", action="store_true")
+    parser.add_argument("--profile", type=Path)
+    args = parser.parse_args()
+    if args.profile is None:
+        asyncio.run(PARTS[args.part](args))
+        return
+    profile = cProfile.Profile()
+    try:
+        profile.runcall(asyncio.run, PARTS[args.part](args))
+    finally:
+        profile.dump_stats(args.profile)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Starts the parts, and the broker that they meet at."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.mosquitto import SEARCH_PATH, Mosquitto
+
+ROOT = Path(__file__).parents[1]
+START_S = 30.0
+ANSWER_S = 60.0
+END_S = 15.0
+
+
+class Part:
+    """A process of `benchmarks.parts` that is ready; `told` is what it said then."""
+
+    def __init__(self, process: Process, told: dict[str, Any]) -> None:
+        self._process = process
+        self.told = told
+
+    async def ask(self, question: str) -> dict[str, Any]:
+        """Send `question` and return the answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{question}\n".encode())
+        return await _line(self._process, ANSWER_S)
+
+
+@contextlib.asynccontextmanager
+async def part(name: str, **options: object) -> AsyncIterator[Part]:
+    """Run the part `name` with `options` (True is a switch that is on; None and False are left out)."""
+    arguments = [name]
+    for option, value in options.items():
+        if value is True:
+            arguments.append(f"--{option}")
+        elif value is not None and value is not False:
+            arguments += [f"--{option}", str(value)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.parts", *arguments, stdin=PIPE, stdout=PIPE, cwd=ROOT
+    )
+    try:
+        yield Part(process, await _line(process, START_S))
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), END_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def _line(process: Process, timeout_s: float) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), timeout_s)
+    if not line:
+        raise RuntimeError("a part of the benchmark ended early; what it said is above")
+    return dict(json.loads(line))
+
+
+@contextlib.asynccontextmanager
+async def broker(kind: str, folder: Path) -> AsyncIterator[tuple[str, str]]:
+    """Run a broker of `kind` (mosquitto, embedded) for everyone: yields its URL and what it is."""
+    if kind == "mosquitto":
+        async with Mosquitto() as mosquitto:
+            yield mosquitto.url, _mosquitto_version()
+    else:
+        async with part("broker", folder=folder) as embedded:
+            yield str(embedded.told["url"]), "embedded, in a process of its own"
+
+
+def installed_broker() -> str:
+    """Mosquitto if there is one, else the embedded broker."""
+    return "embedded" if _mosquitto() is None else "mosquitto"
+
+
+def _mosquitto() -> str | None:
+    return shutil.which("mosquitto", path=SEARCH_PATH)
+
+
+def _mosquitto_version() -> str:
+    said = subprocess.run([_mosquitto() or "", "-h"], capture_output=True, text=True, check=False).stdout
+    return said.splitlines()[0].replace(" version", "")
