@@ -24,7 +24,7 @@ from gateway.engines.vad import SpeechDetector
 from gateway.errors import BrokerUnavailable, StoreError
 from gateway.events import Events
 from gateway.pipeline.turn import TurnServices
-from gateway.reports.live import LiveState
+from gateway.reports.live import DeviceState, LiveState
 from gateway.reports.logs import LogListener
 from gateway.reports.publisher import Publisher
 from gateway.reports.stats import statistics_report
@@ -33,12 +33,15 @@ from gateway.session import SessionServices
 from gateway.sessions import Sessions
 from gateway.settings_values import database_url
 from gateway.store import Store
+from gateway.values import DeviceAddress
 from gateway.wire.topics import UPLINK, Leaf, Topics
 
 log = logging.getLogger(__name__)
 
-TRY = "voice-gateway talk question.wav"
+TRY = "talk --text '¿Qué hora es?'"
 ONLINE, OFFLINE = b"online", b"offline"
+STATES_RESTORED = 200
+"""Devices, the most recently active, whose state is published at the start."""
 FLUSH_S = 2.0
 """Longest wait at the end for events and the farewell to be published."""
 TURNS_END_S = 6.0
@@ -120,7 +123,7 @@ class Gateway:
         stack.push_async_callback(detector.close)
 
         await self._start_embedded_broker(stack)
-        self._live = LiveState(settings.sessions_max, (await self._store.statistics(self._now())).latencies_ms)
+        self._live = await self._earlier_state()
         self._broker = MqttBroker(
             self._url,
             receive=self._receive,
@@ -188,6 +191,16 @@ class Gateway:
         self._url = embedded.url
         self._broker_line = f"broker: embedded, {embedded.hint}"
 
+    async def _earlier_state(self) -> LiveState:
+        """What the store knows of earlier runs."""
+        stored = await self._store.statistics(self._now())
+        states = []
+        for session in await self._store.sessions(STATES_RESTORED):
+            turns = await self._store.turns(session.session_id, 1)
+            device = DeviceAddress(session.session_id, session.spelling)
+            states.append(DeviceState(device, last=turns[-1] if turns else None))
+        return LiveState(self.settings.sessions_max, stored.latencies_ms, reversed(states))
+
     def _start_task(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
 
@@ -200,12 +213,17 @@ class Gateway:
     def _subscriptions(self) -> list[Subscription]:
         qos = {Leaf.IN: self.settings.mqtt_qos_in}
         devices = [Subscription(self._topics.every_device(leaf), qos.get(leaf, 1)) for leaf in UPLINK]
-        return [*devices, Subscription(self._topics.every_request, 1)]
+        return [
+            *devices,
+            Subscription(self._topics.every_request, 1),
+            # The gateway's own, to see when somebody else erases one.
+            Subscription(self._topics.every_device(Leaf.STATE)),
+        ]
 
     # While it runs
 
     def _receive(self, incoming: Incoming) -> None:
-        if not self._requests.route(incoming.topic, incoming.payload):
+        if not (self._requests.route(incoming) or self._publisher.route(incoming)):
             self._sessions.route(incoming)
 
     async def _greet(self) -> None:
@@ -223,7 +241,7 @@ class Gateway:
                 "events": self._publisher.dropped,
                 "requests": self._requests.refused,
                 "publications": self._broker.unpublished,
-                "store_calls": self._store.refused,
+                "store_calls": self._store.refused + self._store.failed,
             },
             uptime_s=round(time.monotonic() - self._began),
         )

@@ -1,14 +1,15 @@
 """What an operator may ask over MQTT: `stats`, `sessions`, `forget` and `cleanup`, each answered once."""
 
 import asyncio
-import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.broker.protocol import Broker
+from pydantic_core import from_json, to_json
+
+from gateway.broker.protocol import Broker, Incoming
 from gateway.config import Settings
 from gateway.errors import BrokerUnavailable, StoreError
 from gateway.events import CLEANUP, Event, SessionsErased
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 WAITING_MAX = 64
 SESSIONS_LISTED = 1000
+VERB_MAX = 64
+"""Characters of a verb that is still answered: on the topic that it names."""
 
 
 class RequestError(ValueError):
@@ -51,16 +54,21 @@ class Requests:
         self._task: asyncio.Task[None] | None = None
         self.refused = 0
 
-    def route(self, topic: str, payload: bytes) -> bool:
-        """Take a request for its turn; False if `topic` is no request's. Never blocks."""
-        verb = self._topics.parse_request(topic)
+    def route(self, incoming: Incoming) -> bool:
+        """Take a request for its turn; False if it is on no request's topic. Never blocks."""
+        verb = self._topics.parse_request(incoming.topic)
         if verb is None:
             return False
+        if incoming.retained:
+            log.warning("ignored a retained request %r: it would be done anew at every start", verb[:VERB_MAX])
+            return True
+        if len(verb) > VERB_MAX:
+            return True
         if len(self._waiting) >= WAITING_MAX:
             self.refused += 1
-            log.warning("%d requests wait; one more for %s was dropped", WAITING_MAX, verb)
+            log.warning("%d requests wait; one more for %r was dropped", WAITING_MAX, verb)
             return True
-        self._waiting.append((verb, payload))
+        self._waiting.append((verb, incoming.payload))
         self._wake.set()
         return True
 
@@ -104,15 +112,13 @@ class Requests:
         except (RequestError, StoreError) as exc:
             error = str(exc)
         except Exception:
-            log.exception("the request %s broke", verb)
+            log.exception("the request %r broke", verb)
             error = "an unexpected defect; see the gateway's log"
         response = {"status": "error" if error else "ok", "data": data, "error": error, "transaction": transaction}
         try:
-            await self._broker.publish(
-                self._topics.response(verb), json.dumps(response, ensure_ascii=False).encode(), qos=1
-            )
+            await self._broker.publish(self._topics.response(verb), to_json(response), qos=1)
         except BrokerUnavailable as exc:
-            log.warning("the answer to the request %s could not be sent: %s", verb, exc)
+            log.warning("the answer to the request %r could not be sent: %s", verb, exc)
 
     async def _do(self, verb: str, body: dict[str, Any]) -> Any:
         match verb:
@@ -165,7 +171,7 @@ def _body(payload: bytes, limit: int) -> dict[str, Any]:
     if not payload.strip():
         return {}
     try:
-        body = json.loads(payload)
+        body = from_json(payload, allow_inf_nan=False)
     except ValueError as exc:
         raise RequestError(f"the request is not JSON: {exc}") from exc
     if not isinstance(body, dict):

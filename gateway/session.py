@@ -29,6 +29,7 @@ from gateway.pipeline.assemble import (
 )
 from gateway.pipeline.transmit import ReplyLimits
 from gateway.pipeline.turn import Turn, TurnRequest, TurnServices
+from gateway.store import CachedAnswer, CacheLimits
 from gateway.values import DeviceAddress, DeviceId, Outcome, ReplyForm, TurnKind, TurnRecord
 from gateway.wire.messages import (
     Abort,
@@ -138,14 +139,15 @@ class Session:
 
     def post(self, leaf: Leaf, payload: bytes, spelling: str) -> None:
         """Take a message of the device for its worker; beyond the bounds it is dropped, counted and told once."""
-        if len(self._inbox) >= self._settings.queue_messages or self._inbox_bytes + len(payload) > QUEUE_MAX_BYTES:
+        # One alone is taken whatever its size, so that the device hears that it is too large.
+        too_many_bytes = bool(self._inbox) and self._inbox_bytes + len(payload) > QUEUE_MAX_BYTES
+        if len(self._inbox) >= self._settings.queue_messages or too_many_bytes:
             self._services.count_overflow()
             if not self._overflowing:
                 self._overflowing = True
                 message = f"more than {len(self._inbox)} messages wait; newer ones are dropped"
                 self._tell(DeviceFault(ErrorCode.BUSY, Stage.RECEIVE, message, retryable=True))
             return
-        self._overflowing = False
         self._inbox_bytes += len(payload)
         self._inbox.append(_Arrived(leaf, payload, spelling, self._now()))
         self._stir()
@@ -202,6 +204,8 @@ class Session:
             await self._interrupt(flush=False)
         elif self._inbox:
             await self._handle(self._inbox.popleft())
+            # Told again only after the queue has been empty, not whenever one place in it was free.
+            self._overflowing = self._overflowing and bool(self._inbox)
         elif deadline is not None and deadline <= now:
             await self._apply(self._assembler.tick(now), now)
         elif self._pending and self._task is None and self._open is None:
@@ -218,6 +222,7 @@ class Session:
 
     async def _handle(self, item: _Arrived | _ForgetAsked) -> None:
         if isinstance(item, _ForgetAsked):
+            await self._get_to_know()
             await self._answer_forget(item.done)
             return
         self._inbox_bytes -= len(item.payload)
@@ -245,7 +250,10 @@ class Session:
         if not self._spelling_is_own and known.spelling:
             self._spelling = known.spelling
         if self._hello is None and known.device_info:
-            self._hello = parse_hello(known.device_info)
+            try:
+                self._hello = parse_hello(known.device_info)
+            except DeviceFault as fault:
+                log.warning("session %s: what is stored of its hello is not usable: %s", self.id, fault.message)
 
     # What arrives
 
@@ -319,9 +327,7 @@ class Session:
         for step in steps:
             match step:
                 case Opened():
-                    await self._interrupt(flush=True)
-                    self._open = (step.turn, self._services.turns.now(), self.address)
-                    self._services.turns.emit(Listening(self.address, step.turn))
+                    await self._open_utterance(step.turn)
                 case Closed():
                     await self._start_heard(step)
                 case Cancelled():
@@ -330,8 +336,7 @@ class Session:
                     else:
                         await self._interrupt(flush=True)
                 case Refused():
-                    await self._interrupt(flush=True)
-                    self._services.turns.emit(Listening(self.address, step.turn))
+                    await self._open_utterance(step.turn)
                     await self._start(step.turn, TurnKind.SPEECH, step.reply_form, None, fault=step.fault)
                 case Rejected():
                     self._tell(step.fault, step.turn)
@@ -357,20 +362,24 @@ class Session:
             self._stream_rate = rate
         return self._stream
 
+    async def _open_utterance(self, turn: int) -> None:
+        await self._interrupt(flush=True)
+        self._open = (turn, self._services.turns.now(), self.address)
+        self._services.turns.emit(Listening(self.address, turn))
+
     async def _drop_utterance(self) -> None:
         """End unanswered the utterance that is being recorded, if one is."""
         if self._open is None:
             return
         turn, started_at, address = self._open
-        self._open = None
         epoch, _ = await self._open_session()
+        self._open = None
         record = TurnRecord(address, turn, TurnKind.SPEECH, Outcome.INTERRUPTED, started_at)
         await self._record(record, epoch)
 
     # Turns
 
     async def _start_heard(self, closed: Closed) -> None:
-        self._open = None
         utterance = closed.utterance
         self._last_form = utterance.reply_form
         self._last_largest = utterance.largest_message
@@ -414,6 +423,8 @@ class Session:
             fault=fault or refusal,
         )
         self._turn = Turn(self._services.turns, request)
+        # Until here what was heard is still an open utterance: to end now is to end it, and that is told.
+        self._open = None
         self._services.turns.emit(Thinking(self.address, number))
         self._task = asyncio.create_task(self._turn.run(), name=f"turn {number:#06x} of {self.id}")
         self._task.add_done_callback(lambda _: self._wake.set())
@@ -462,22 +473,35 @@ class Session:
             turn.broke()
             await turn.interrupt(flush=flush)
         self._turn = self._task = None
-        await self._record(turn.record(), turn.epoch)
+        await self._record(turn.record(), turn.epoch, turn.answer)
 
-    async def _record(self, record: TurnRecord, epoch: int | None) -> None:
-        write = asyncio.create_task(self._write(record, epoch), name=f"record turn {record.turn:#06x} of {self.id}")
+    async def _record(self, record: TurnRecord, epoch: int | None, answer: CachedAnswer | None = None) -> None:
+        name = f"record turn {record.turn:#06x} of {self.id}"
+        write = asyncio.create_task(self._write(record, epoch, answer), name=name)
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
         await asyncio.wait({write}, timeout=RECORD_WAIT_S)
 
-    async def _write(self, record: TurnRecord, epoch: int | None) -> None:
+    async def _write(self, record: TurnRecord, epoch: int | None, answer: CachedAnswer | None) -> None:
         """Write the record, then tell that the turn is over: what was told to be done survives a crash."""
+        erased = False
         if epoch is not None:
             try:
-                await self._services.turns.store.record_turn(record, epoch)
+                erased = not await self._services.turns.store.record_turn(record, epoch)
+                if answer is not None and not erased:
+                    await self._keep_answer(record, epoch, answer)
             except StoreError as exc:
                 self._tell_store(exc)
         self._services.turns.emit(TurnEnded(record))
+        if erased:
+            # By another process, while the turn ran: then its words are not to stay in the device's state either.
+            self._services.turns.emit(SessionsErased((record.device,), FORGET))
+
+    async def _keep_answer(self, record: TurnRecord, epoch: int, answer: CachedAnswer) -> None:
+        """Keep an answer for the next time that this device asks the same."""
+        settings, turns = self._settings, self._services.turns
+        limits = CacheLimits(settings.cache_ttl_s, settings.cache_session_entries, settings.cache_max_mb * 1024 * 1024)
+        await turns.store.cache_answer(self.id, epoch, record.heard, record.language, answer, limits, _utc(turns.now()))
 
     # Erasing
 

@@ -16,6 +16,12 @@ log = logging.getLogger(__name__)
 
 _KEPT_BY_BROKER = (Leaf.HELLO, Leaf.ONLINE)
 
+TURNED_AWAY_MAX = 100
+"""Devices beyond the limit that may be in memory at a time, to be told so audibly."""
+
+SPELLING_MAX = 256
+"""A longer thing in place of a device's id is not answered: the topic to do it on might not even be possible."""
+
 
 class Sessions:
     """Routes what arrives to the session of its device, making and putting away sessions as needed."""
@@ -24,6 +30,7 @@ class Sessions:
         self._services = services
         self._sessions: dict[DeviceId, Session] = {}
         self._faults = SlidingWindow(FAULTS_TOLD, FAULT_WINDOW_S)
+        self._closed = False
 
     def route(self, incoming: Incoming) -> bool:
         """Hand a message to its session; False if its topic is no device's. Never blocks."""
@@ -34,14 +41,15 @@ class Sessions:
         try:
             device = parse_device_id(spelling)
         except ValueError as exc:
-            self._refuse(spelling, ErrorCode.BAD_TOPIC, str(exc))
+            if len(spelling) <= SPELLING_MAX:
+                self._refuse(spelling, ErrorCode.BAD_TOPIC, str(exc))
             return True
         if incoming.retained and leaf not in _KEPT_BY_BROKER:
             log.warning("session=%s ignored a retained message on %s: it may be hours old", device, incoming.topic)
             return True
         if not incoming.payload and leaf in _KEPT_BY_BROKER:
             return True
-        session = self._sessions.get(device) or self._make(device, spelling)
+        session = None if self._closed else self._sessions.get(device) or self._make(device, spelling)
         if session is not None:
             session.post(leaf, incoming.payload, spelling)
         return True
@@ -66,11 +74,12 @@ class Sessions:
                 del self._sessions[device]
 
     async def close(self) -> None:
-        """End every session's turn and write its record."""
+        """End every session's turn and write its record. What arrives from now on is ignored."""
+        self._closed = True
         await asyncio.gather(*(session.close() for session in self._sessions.values()))
 
     def _make(self, device: DeviceId, spelling: str) -> Session | None:
-        limit = self._services.turns.settings.sessions_max
+        limit = self._services.turns.settings.sessions_max + TURNED_AWAY_MAX
         if len(self._sessions) >= limit:
             # Insertion order: the oldest idle one goes; it comes back from the store when its device speaks again.
             idle = next((known for known, session in self._sessions.items() if session.idle), None)

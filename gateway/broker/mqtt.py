@@ -200,6 +200,10 @@ class MqttBroker:
         if retain:
             self._forget_if_erased(topic)
 
+    def forget_retained(self, topic: str) -> None:
+        """Do not publish the retained message of `topic` again after a reconnect."""
+        self._retained.pop(topic, None)
+
     async def _send(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         client = self._client
         if client is None:

@@ -50,3 +50,7 @@ class Broker(Protocol):
             BrokerUnavailable: there is no connection, or it did not take the message in time.
         """
         ...
+
+    def forget_retained(self, topic: str) -> None:
+        """Do not publish the retained message of `topic` again: somebody else has erased it."""
+        ...

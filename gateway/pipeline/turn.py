@@ -32,7 +32,7 @@ from gateway.pipeline.reply import chat_request
 from gateway.pipeline.sentences import SentenceCutter
 from gateway.pipeline.speak import ReplyAudio
 from gateway.pipeline.transmit import AudioPipe, ReplyLimits, Transmitter
-from gateway.store import CachedAnswer, CacheLimits, Store
+from gateway.store import CachedAnswer, Store
 from gateway.values import (
     DeviceAddress,
     LinkCounts,
@@ -131,8 +131,7 @@ class Turn:
                 await self._produce()
         except* BrokerUnavailable as group:
             self._fail(StageFailed(ErrorCode.INTERNAL, Stage.SEND, str(group.exceptions[0]), retryable=True))
-        if self._outcome is Outcome.COMPLETED and not self._cached:
-            await self._keep_answer()
+            await self._end_reply(flush=False)
         self._timings = replace(self._timings, total=self._elapsed_ms())
 
     async def interrupt(self, *, flush: bool) -> None:
@@ -140,10 +139,7 @@ class Turn:
         if self._error is None:
             self._outcome = Outcome.INTERRUPTED
         self._timings = replace(self._timings, total=self._elapsed_ms())
-        try:
-            await self._transmitter.stop(flush=flush)
-        except BrokerUnavailable as exc:
-            log.debug("the end of turn %d could not be sent: %s", self.number, exc)
+        await self._end_reply(flush=flush)
 
     def broke(self) -> None:
         """Note that the task of this turn ended by a defect."""
@@ -177,6 +173,14 @@ class Turn:
             timings=self._timings,
             link=self._request.utterance.link if self._request.utterance else LinkCounts(),
         )
+
+    @property
+    def answer(self) -> CachedAnswer | None:
+        """What this turn, which has ended, answered, if a repetition of the question may get the same."""
+        mp3 = self._audio.mp3
+        if self._outcome is not Outcome.COMPLETED or self._cached or mp3 is None or not self._may_cache():
+            return None
+        return CachedAnswer(self._audio.text, mp3, self._limits.rate, self._limits.bitrate_kbps)
 
     # What is made
 
@@ -330,25 +334,6 @@ class Turn:
         else:
             await self._speak_text(answer.text)
 
-    async def _keep_answer(self) -> None:
-        """Keep the answer for the next time that this device asks the same."""
-        mp3 = self._audio.mp3
-        if mp3 is None or self.epoch is None or not self._may_cache():
-            return
-        settings = self._services.settings
-        try:
-            await self._services.store.cache_answer(
-                self.device.id,
-                self.epoch,
-                self._heard,
-                self._language,
-                CachedAnswer(self._audio.text, mp3, self._limits.rate, self._limits.bitrate_kbps),
-                CacheLimits(settings.cache_ttl_s, settings.cache_session_entries, settings.cache_max_mb * 1024 * 1024),
-                self._services.now(),
-            )
-        except StoreError as exc:
-            self._report_store(exc)
-
     def _may_cache(self) -> bool:
         settings = self._services.settings
         return (
@@ -358,6 +343,12 @@ class Turn:
         )
 
     # Telling
+
+    async def _end_reply(self, *, flush: bool) -> None:
+        try:
+            await self._transmitter.stop(flush=flush)
+        except BrokerUnavailable as exc:
+            log.debug("the end of turn %d could not be sent: %s", self.number, exc)
 
     async def _publish(self, payload: bytes) -> None:
         qos = self._services.settings.mqtt_qos_out

@@ -1,6 +1,7 @@
 """What is true of the running gateway and is not in the store: who is online, what each device is doing."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -32,10 +33,13 @@ class DeviceState:
 class LiveState:
     """Follows the events. Pure: no clock, no input or output; memory is bounded by `devices_max` devices."""
 
-    def __init__(self, devices_max: int, latencies_ms: tuple[int, ...] = ()) -> None:
-        """`latencies_ms`: first audio of earlier turns, newest first, from the store."""
+    def __init__(
+        self, devices_max: int, latencies_ms: tuple[int, ...] = (), earlier: Iterable[DeviceState] = ()
+    ) -> None:
+        """From the store: `latencies_ms`, first audio of earlier turns, newest first; `earlier`, how devices were left
+        when the gateway ended, the longest inactive first."""
         self._devices_max = devices_max
-        self._states: dict[DeviceId, DeviceState] = {}
+        self._states: dict[DeviceId, DeviceState] = {state.device.id: state for state in earlier}
         self._online: dict[DeviceId, bool] = {}
         self.latencies_ms = deque(reversed(latencies_ms), maxlen=LATENCIES_KEPT)
 
@@ -58,6 +62,17 @@ class LiveState:
                 for device in event.devices:
                     self._states.pop(device.id, None)
         return None
+
+    @property
+    def states(self) -> tuple[DeviceState, ...]:
+        """Every device that is known, the longest unchanged first."""
+        return tuple(self._states.values())
+
+    def forget_last(self, device: DeviceId) -> None:
+        """Know nothing any more of the device's last turn."""
+        known = self._states.pop(device, None)
+        if known is not None and known.activity is not Activity.IDLE:
+            self._states[device] = replace(known, last=None)
 
     @property
     def devices_online(self) -> int:

@@ -1,6 +1,7 @@
 """Tells over MQTT what happens: each device's events and state, and the gateway's statistics."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections import deque
@@ -9,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gateway.broker.protocol import Broker
+from gateway.broker.protocol import Broker, Incoming
 from gateway.errors import BrokerUnavailable, StoreError
 from gateway.events import CLEANUP, Event, Failed, SessionsErased, TurnEnded
 from gateway.reports.live import DeviceState, LiveState
+from gateway.values import parse_device_id
 from gateway.wire.messages import event_json, state_json
 from gateway.wire.topics import Leaf, Topics
 
@@ -72,6 +74,10 @@ class Publisher:
         self._changed.set()
 
     async def start(self) -> None:
+        """Begin; first of all tell of every device that it is idle. If the last run was killed while one was speaking,
+        the broker still has that as its state."""
+        for state in self._live.states:
+            self._put_state(state)
         self._tasks = [
             asyncio.create_task(self._publish_waiting(), name="publish events"),
             asyncio.create_task(self._publish_statistics(), name="publish statistics"),
@@ -94,6 +100,21 @@ class Publisher:
         publishing.cancel()
         await asyncio.wait({publishing})
         self._tasks = []
+
+    def route(self, incoming: Incoming) -> bool:
+        """Take notice of what others do with `state` topics; False if it is no such topic.
+
+        One that is erased there (`voice-gateway sessions forget`, say) does not come back, neither with the next turn
+        nor after a reconnect.
+        """
+        parsed = self._topics.parse_device(incoming.topic)
+        if parsed is None or parsed[1] is not Leaf.STATE:
+            return False
+        if not incoming.payload:
+            with contextlib.suppress(ValueError):  # no device's
+                self._live.forget_last(parse_device_id(parsed[0]))
+                self._broker.forget_retained(incoming.topic)
+        return True
 
     def _put_event(self, event: Event) -> None:
         payload = event_json(event, self._now())
@@ -145,6 +166,10 @@ class Publisher:
             # An event is news; by the time the broker is back it no longer is.
             self.dropped += 1
             log.debug("an event was not published: %s", exc)
+        except Exception:
+            # Whatever a device makes us say, the others go on hearing their events.
+            self.dropped += 1
+            log.exception("an event could not be published")
 
     async def _publish_statistics(self) -> None:
         while True:

@@ -51,6 +51,11 @@ class Store:
         """Calls refused because too many were waiting."""
         return self._worker.refused
 
+    @property
+    def failed(self) -> int:
+        """Calls that the database refused, or did not answer in time."""
+        return self._worker.failed
+
     async def start(self) -> None:
         """Connect, make what is missing and bring the tables up to date.
 
@@ -73,7 +78,7 @@ class Store:
         Raises:
             SessionLimitReached: there is none, and `sessions_max` others are kept.
         """
-        return await self._worker.run(history.open_session, device, sessions_max, now)
+        return await self._worker.run_soon(history.open_session, device, sessions_max, now)
 
     async def save_device_info(
         self, device: DeviceAddress, info: Mapping[str, Any], sessions_max: int, now: datetime
@@ -91,7 +96,7 @@ class Store:
 
     async def history(self, session_id: DeviceId, limit: int) -> list[Message]:
         """The newest `limit` messages of the user and the assistant, oldest first."""
-        return await self._worker.run(history.history, session_id, limit)
+        return await self._worker.run_soon(history.history, session_id, limit)
 
     async def messages(self, session_id: DeviceId) -> AsyncIterator[StoredMessage]:
         """The whole conversation, oldest first, read a page at a time."""
@@ -112,7 +117,7 @@ class Store:
         return await self._worker.run(sessions.sessions, limit, offset)
 
     async def session(self, session_id: DeviceId) -> SessionSummary | None:
-        return await self._worker.run(sessions.session, session_id)
+        return await self._worker.run_soon(sessions.session, session_id)
 
     async def forget(self, session_id: DeviceId) -> ErasedSession | None:
         """Erase one conversation, its turns and its cached answers; None if there is none."""
@@ -146,7 +151,7 @@ class Store:
         self, session_id: DeviceId, question: str, language: str, ttl_s: float, now: datetime
     ) -> CachedAnswer | None:
         """What this device was answered to the same question no longer than `ttl_s` ago."""
-        return await self._worker.run(cache.cached_answer, session_id, question, language, ttl_s, now)
+        return await self._worker.run_soon(cache.cached_answer, session_id, question, language, ttl_s, now)
 
     async def cache_answer(
         self,

@@ -1,6 +1,7 @@
 """The one thread on which a store's database is used: blocking database code meets asyncio here and nowhere else."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,13 @@ from peewee import Database
 from gateway.errors import ConfigurationError, StoreError
 from gateway.store.database import Target
 
+PATIENCE_S = 2.0
+"""Longest wait of a turn for what it asks the database: it goes on without."""
+CLOSE_WAIT_S = 2.0
+"""Longest wait at the end for jobs to finish; those that have not begun by then are given up."""
+
+log = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -20,6 +28,8 @@ class DatabaseWorker:
 
     At most `waiting_max` jobs wait or run; one more is refused and counted in `refused`. A job whose caller was
     cancelled is dropped if it had not begun, and else runs to its end.
+
+    Counters: `refused` (one more job than may wait), `failed` (the database refused, was out of reach or too slow).
     """
 
     def __init__(self, target: Target, waiting_max: int) -> None:
@@ -29,6 +39,7 @@ class DatabaseWorker:
         self._executor: ThreadPoolExecutor | None = None
         self._db: Database | None = None
         self.refused = 0
+        self.failed = 0
 
     async def start(self, prepare: Callable[[Database], None]) -> None:
         """Open the database and run `prepare` on it.
@@ -57,13 +68,38 @@ class DatabaseWorker:
             raise StoreError(f"{self._target.description} is too slow: {self._waiting_max} jobs wait for it")
         future: Future[T] = self._executor.submit(self._work, lambda db: job(db, *args, **kwargs))
         future.add_done_callback(self._leave)
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        except StoreError:
+            self.failed += 1
+            raise
+
+    async def run_soon(self, job: Callable[Concatenate[Database, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `run`, for what a device waits for.
+
+        Raises:
+            StoreError: also when there is no result within `PATIENCE_S`.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self.run(job, *args, **kwargs)
+        except TimeoutError as exc:
+            self.failed += 1
+            raise StoreError(f"{self._target.description} did not answer within {PATIENCE_S:g} s") from exc
 
     async def close(self) -> None:
-        """Finish what waits, then close the database. Closing twice is harmless."""
+        """Finish what waits, for at most `CLOSE_WAIT_S`, then close the database. Closing twice is harmless."""
         executor, self._executor = self._executor, None
-        if executor is not None:
-            await asyncio.get_running_loop().run_in_executor(executor, self._close)
+        if executor is None:
+            return
+        closing = asyncio.get_running_loop().run_in_executor(executor, self._close)
+        try:
+            async with asyncio.timeout(CLOSE_WAIT_S):
+                await asyncio.shield(closing)
+        except TimeoutError:
+            log.warning("%s is too slow: not everything was written before the end", self._target.description)
+            executor.shutdown(wait=False, cancel_futures=True)
+        else:
             executor.shutdown(wait=False)
 
     def _open(self, prepare: Callable[[Database], None]) -> None:
