@@ -10,15 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from gateway.app import Gateway
-from gateway.audio import SPEECH_RATE, Pcm, resample, to_float32, to_int16
+from gateway.audio import SPEECH_RATE
 from gateway.broker.url import BrokerUrl
+from gateway.cli.questions import Question, spoken_questions
 from gateway.config import Settings
 from gateway.device import Ended, Exchange, Reply, SoftwareDevice, read_sound
 from gateway.device.uplink import CHUNK_MS
-from gateway.engines.catalog import find_engine
-from gateway.engines.protocols import TextToSpeech
 from gateway.engines.registry import Engines, build, choose
-from gateway.errors import ConfigurationError, NothingCame, Stage
+from gateway.errors import ConfigurationError, NothingCame
 from gateway.settings_values import database_url
 from gateway.store import Store
 from gateway.values import Outcome, parse_device_id
@@ -115,7 +114,11 @@ class Demonstration:
         """
         self._prepare_folder()
         self._tell("making the questions with espeak")
-        questions = await _speak_questions(self._settings, self._environ)
+        questions = await spoken_questions(
+            self._settings,
+            self._environ,
+            [(question, caller.language) for caller in CALLERS for question in caller.questions],
+        )
         self._tell("starting the engines")
         engines = await build(await choose(self._settings, self._environ), self._settings)
         try:
@@ -145,7 +148,7 @@ class Demonstration:
 
     # The devices
 
-    async def _call(self, url: BrokerUrl, caller: Caller, questions: Mapping[str, Pcm]) -> None:
+    async def _call(self, url: BrokerUrl, caller: Caller, questions: Mapping[str, Question]) -> None:
         """Be `caller`: ask its questions, one after the other."""
         hello = {
             "v": 1,
@@ -161,7 +164,7 @@ class Demonstration:
         }
         async with SoftwareDevice(url, caller.spelling, root_topic=self._topics.root, hello=hello) as device:
             for number, question in enumerate(caller.questions, 1):
-                speech = questions[question]
+                speech = questions[question].speech
                 exchange = await device.speak(speech, chunk_ms=CHUNK_MS)
                 try:
                     reply = await exchange.reply(ANSWER_S)
@@ -255,24 +258,6 @@ def faults(answered: Answered, largest: int) -> list[str]:
 
 def _heard(exchange: Exchange) -> str:
     return next((str(event["text"]) for event in exchange.events if event["event"] == "transcript"), "")
-
-
-async def _speak_questions(settings: Settings, environ: Mapping[str, str]) -> dict[str, Pcm]:
-    """Speak the questions of all callers with espeak, as their microphones would hear them."""
-    spec = find_engine(Stage.TTS, "espeak")
-    spec.check(environ)
-    voice: TextToSpeech = spec.load().from_settings(settings.model_copy(update={"tts_voice": ""}))
-    await voice.start()
-    spoken: dict[str, Pcm] = {}
-    try:
-        for caller in CALLERS:
-            for question in caller.questions:
-                blocks = [block async for block in voice.speak(question, caller.language)]
-                samples = to_float32(np.concatenate([block.samples for block in blocks]))
-                spoken[question] = Pcm(to_int16(resample(samples, blocks[0].rate, SPEECH_RATE)), SPEECH_RATE)
-    finally:
-        await voice.close()
-    return spoken
 
 
 def _plain(text: str) -> str:

@@ -1,17 +1,22 @@
 """`voice-gateway talk`: asks the gateway as a device does, and saves or plays the answer while it arrives."""
 
 import asyncio
+import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
+from gateway.config import Settings
 from gateway.errors import ConfigurationError
 from gateway.settings_sources import Loaded, Source
 from gateway.values import Codec, Outcome, parse_device_id
+
+if TYPE_CHECKING:
+    from gateway.cli.questions import Question
 
 CODECS = (Codec.PCM, Codec.ADPCM, Codec.OPUS)
 
@@ -20,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             "voice-gateway talk question.wav",
+            "voice-gateway talk --text '¿Qué hora es?'",
             "voice-gateway talk question.wav --codec adpcm --output reply.mp3 --play",
             "voice-gateway talk --mic --language en",
             "voice-gateway talk question.flac --mqtt-url mqtt://user:password@broker.local --json | jq .said",
@@ -33,6 +39,7 @@ def talk(
     file: Annotated[
         Path | None, typer.Argument(help="The question: WAV, FLAC, Ogg, MP3 or whatever else libsndfile reads.")
     ] = None,
+    text: Annotated[str | None, typer.Option(help="Ask this, spoken by espeak.")] = None,
     mic: Annotated[bool, typer.Option("--mic", help="Ask by microphone; Enter ends the question.")] = False,
     device: Annotated[str, typer.Option(help="The device to ask as; each has its own conversation.")] = "talk",
     raw: Annotated[bool, typer.Option("--raw", help="Send bare samples, as the simplest boards do.")] = False,
@@ -49,8 +56,8 @@ def talk(
     from gateway.cli.broker import client_url
     from gateway.cli.talking import Talk, hold
 
-    if (file is None) != mic:
-        raise ConfigurationError("give a sound file or --mic, one of them: voice-gateway talk question.wav")
+    if [file is not None, text is not None, mic].count(True) != 1:
+        raise ConfigurationError("give a sound file, --text or --mic, one of them: voice-gateway talk question.wav")
     if raw and (mic or codec != Codec.PCM):
         raise ConfigurationError("--raw goes with neither --mic nor --codec: bare samples are PCM, sent whole")
     if codec not in CODECS:
@@ -61,6 +68,7 @@ def talk(
         raise ConfigurationError(f"--device {device}: {error}") from error
     settings = loaded.settings
     chosen = loaded.origins["language"].source is not Source.DEFAULT and settings.language != "auto"
+    question = _question(settings, file, text)
     result = asyncio.run(
         hold(
             Talk(
@@ -69,7 +77,7 @@ def talk(
                 ca_file=settings.mqtt_ca_file,
                 device=device,
                 language=settings.language if chosen else None,
-                file=file,
+                question=question,
                 raw=raw,
                 codec=Codec(codec),
                 paced=pacing,
@@ -84,3 +92,15 @@ def talk(
         print_json(result)
     if result["outcome"] != Outcome.COMPLETED:
         raise typer.Exit(1)
+
+
+def _question(settings: Settings, file: Path | None, text: str | None) -> "Question | None":
+    """The question in `file` or of `text`; None when it comes by microphone."""
+    from gateway.cli.questions import question_in, spoken_questions
+
+    if file is not None:
+        return question_in(file)
+    if text is None:
+        return None
+    language = "es" if settings.language == "auto" else settings.language
+    return asyncio.run(spoken_questions(settings, os.environ, [(text, language)]))[text]

@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 
 from gateway.audio import SPEECH_RATE
 from gateway.broker.url import BrokerUrl
+from gateway.cli.questions import Question
 from gateway.cli.sound_card import Loudspeaker, microphone, open_sounddevice
-from gateway.device import Exchange, SoftwareDevice, read_sound
+from gateway.device import Exchange, SoftwareDevice
 from gateway.device.uplink import CHUNK_MS
 from gateway.errors import BrokerUnavailable, ConfigurationError, NothingCame
 from gateway.values import Codec
@@ -26,14 +27,14 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What to ask (`file`, or the microphone for None) and how. `language` None leaves it to the gateway."""
+    """What to ask (`question`, or the microphone for None) and how. `language` None leaves it to the gateway."""
 
     url: BrokerUrl
     root_topic: str
     ca_file: Path | None
     device: str
     language: str | None
-    file: Path | None
+    question: Question | None
     raw: bool
     codec: Codec
     paced: bool
@@ -46,7 +47,7 @@ async def hold(talk: Talk, tell: Tell) -> dict[str, Any]:
     """Ask, tell each thing as it happens, save the answer; return what came of it, as data for scripts.
 
     Raises:
-        ConfigurationError: the question cannot be read, or a sound card that is needed is not there.
+        ConfigurationError: a sound card that is needed is not there.
         BrokerUnavailable: there is no way to the broker.
         NothingCame: the gateway did not answer.
     """
@@ -95,11 +96,11 @@ async def _connected(device: SoftwareDevice) -> AsyncIterator[None]:
 
 
 async def _ask(talk: Talk, device: SoftwareDevice, tell: Tell) -> Exchange:
-    if talk.file is None:
+    if talk.question is None:
         return await _ask_by_microphone(talk, device, tell)
-    speech = read_sound(talk.file)
+    speech = talk.question.speech
     how = "bare samples" if talk.raw else f"{talk.codec} frames"
-    tell(f"  asked    {talk.file.name}: {speech.seconds:.1f} s in {how} of {CHUNK_MS} ms")
+    tell(f"  asked    {talk.question.name}: {speech.seconds:.1f} s in {how} of {CHUNK_MS} ms")
     if talk.raw:
         return await device.speak_raw(speech, paced=talk.paced)
     return await device.speak(speech, codec=talk.codec, paced=talk.paced)

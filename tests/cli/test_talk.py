@@ -83,6 +83,16 @@ async def test_however_it_is_sent_it_is_heard(
     assert data["first_sound_ms"] >= 0
 
 
+async def test_a_text_is_asked_aloud(
+    cli: CommandLine, gateway: Gateway, broker: Mosquitto, provider: OpenAIServer
+) -> None:
+    provider.transcriptions.answer = "hello"
+    told = await cli("talk", "--text", "Is anybody there?", "--language", "en", "--mqtt-url", broker.url)
+    assert (told.code, told.err) == (0, "")
+    assert "asked    Is anybody there?: " in told.out
+    assert read_sound(provider.transcriptions.requests[-1].files["file"]).seconds > 0.5
+
+
 async def test_opus_is_heard_too(cli: CommandLine, gateway: Gateway, broker: Mosquitto, question: str) -> None:
     data = (await cli("talk", question, "--mqtt-url", broker.url, "--json", "--codec", "opus", "--no-pacing")).json
     # Its packets are whole, so that the question is a little longer.
