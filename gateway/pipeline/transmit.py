@@ -62,6 +62,9 @@ class AudioPipe:
             await self._changed.wait_for(lambda: len(self._data) < self._limit)
             self._data += data
             self._changed.notify_all()
+        # Neither the lock nor the wait above need to have let anyone else run. The sender takes the first audio now,
+        # not when the whole piece is encoded; nor does a long piece hold up other devices.
+        await asyncio.sleep(0)
 
     async def close(self) -> None:
         """Say that nothing more will come."""

@@ -72,6 +72,23 @@ def mp3(seconds: float) -> bytes:
 
 
 @in_virtual_time
+async def test_the_first_audio_leaves_while_its_maker_works_on() -> None:
+    device = Device()
+    transmitter = Transmitter(device.receive, ReplyForm.FRAMES, 7, limits(), asyncio.get_running_loop().time)
+    pipe = AudioPipe()
+    sending = asyncio.create_task(transmitter.run(pipe, lambda: None))
+    await asyncio.sleep(0)
+    # A voice that has everything ready never waits between two blocks.
+    had_arrived = []
+    for block in [mp3(0.25)] * 8:
+        await pipe.put(block)
+        had_arrived.append(len(device.messages))
+    await pipe.close()
+    await sending
+    assert had_arrived[1] == 1
+
+
+@in_virtual_time
 async def test_frames_are_numbered_begin_with_start_and_end_with_end() -> None:
     device, audio = Device(), mp3(10)
     transmitter = await send(device, ReplyForm.FRAMES, [audio], limits())
