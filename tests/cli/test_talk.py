@@ -159,8 +159,8 @@ async def test_without_a_broker_it_says_so(cli: CommandLine, question: str, monk
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give a sound file or --mic"),
-        (["question.wav", "--mic"], "give a sound file or --mic"),
+        ([], "give a sound file, --text or --mic"),
+        (["question.wav", "--mic"], "give a sound file, --text or --mic"),
         (["question.wav", "--codec", "mp3"], "--codec is one of pcm, adpcm, opus, not mp3"),
         (["question.wav", "--raw", "--codec", "adpcm"], "--raw goes with neither --mic nor --codec"),
         (["question.wav", "--device", "gateway"], "--device gateway: the device id 'gateway' is reserved"),
