@@ -5,11 +5,11 @@ device may send and what follows from it is told in docs/protocol.md; each rule 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from gateway.errors import DeviceFault, ErrorCode, Stage
-from gateway.pipeline.framed import FramedAudio, samples_of
+from gateway.pipeline.framed import FramedAudio
 from gateway.pipeline.raw import Began, Ended, NeedsSpeechProbability, RawStream
 from gateway.pipeline.wav import WavAudio, is_whole
 from gateway.values import Codec, EndedBy, Gap, LinkCounts, ReplyForm, Utterance
@@ -41,6 +41,7 @@ __all__ = [
 DEFAULT_RAW_RATE = 16_000
 """Hz of raw PCM from a device whose `hello` says no rate."""
 _NO_LOSS = LinkCounts()
+_NUMBERS_SKIPPED = 32
 _QUIET_S = 5.0
 """A device that has sent nothing for so long may have restarted and counts its turns anew."""
 
@@ -165,6 +166,12 @@ class Assembler:
         self._own_turn = FIRST_GATEWAY_TURN if self._own_turn == LAST_GATEWAY_TURN else self._own_turn + 1
         return self._own_turn
 
+    def continue_after(self, number: int) -> None:
+        """Go on numbering some way after `number`, the last of the gateway's own that is known of an earlier run: that
+        run may have used a few more, and a device takes one that it has had for a duplicate."""
+        turns = LAST_GATEWAY_TURN - FIRST_GATEWAY_TURN + 1
+        self._own_turn = FIRST_GATEWAY_TURN + (number - FIRST_GATEWAY_TURN + _NUMBERS_SKIPPED) % turns
+
     def hello_said(self, rate: int | None) -> None:
         """The device said `hello`: it may have restarted. `rate` is that of its raw audio in Hz, if it said one."""
         self._said_hello = True
@@ -246,14 +253,21 @@ class Assembler:
             frame = decode_uplink(payload)
             if Flag.CANCEL in frame.flags:
                 return self._cancel(frame)
-            samples_of(frame)
-            steps = self._turn_to(frame, now, quiet)
-            recording = self._recording
-            if recording is None or recording.turn != frame.turn or not isinstance(recording.audio, FramedAudio):
-                return []
-            return steps + self._add_frame(recording, recording.audio, frame, len(payload), now)
         except DeviceFault as fault:
             return [Rejected(fault, None)]
+        steps = self._turn_to(frame, now, quiet)
+        recording = self._recording
+        if recording is None or recording.turn != frame.turn or not isinstance(recording.audio, FramedAudio):
+            return []
+        fault_in_audio = recording.audio.fault_in(frame)
+        if fault_in_audio is None:
+            return steps + self._add_frame(recording, recording.audio, frame, len(payload), now)
+        steps.append(Rejected(fault_in_audio, None))
+        if frame.flags & (Flag.START | Flag.END):
+            # What its flags say still holds: an utterance that missed its END would go on to the idle limit.
+            bare = replace(frame, audio=b"")
+            steps += self._add_frame(recording, recording.audio, bare, len(payload), now)
+        return steps
 
     def _turn_to(self, frame: Frame, now: float, quiet: bool) -> list[Step]:
         """Open the turn of `frame` if that is to be; the one that was open ends unanswered."""

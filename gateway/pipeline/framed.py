@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from gateway.errors import DeviceFault
 from gateway.values import Codec, Gap, LinkCounts
 from gateway.wire import adpcm, opus
 from gateway.wire.frame import Frame, FrameCodec, bad_frame
@@ -22,7 +23,8 @@ class FramedAudio:
         self.rate = first.rate
         self.counts = LinkCounts()
         self.too_long = False
-        self._form = (first.codec, first.rate)
+        self._limit_s = limit_s
+        self._form_known = False
         self._samples_left = int(limit_s * first.rate)
         self._parts: list[bytes | Gap] = []
         self._frame_samples = 0
@@ -38,15 +40,28 @@ class FramedAudio:
         """What has been put in order, gaps in their places."""
         return tuple(self._parts)
 
-    def add(self, frame: Frame) -> bool:
-        """Take a frame of this turn; False if it brought nothing: a duplicate, or too late to be placed.
+    def fault_in(self, frame: Frame) -> DeviceFault | None:
+        """Return why the audio of a frame of this turn cannot be taken: it is no ADPCM, or not of the codec and rate
+        that the first audio of the turn had."""
+        if not frame.audio:
+            return None
+        if self._form_known and (_CODECS[frame.codec], frame.rate) != (self.codec, self.rate):
+            return bad_frame(f"codec {frame.codec} at {frame.rate} Hz within a turn of {self.codec} at {self.rate} Hz")
+        try:
+            audio_of(frame)
+        except DeviceFault as fault:
+            return fault
+        return None
 
-        Raises:
-            DeviceFault: `bad_frame`; nothing has changed.
-        """
-        if (frame.codec, frame.rate) != self._form:
-            raise bad_frame(f"codec {frame.codec} at {frame.rate} Hz within a turn of {self.codec} at {self.rate} Hz")
-        length = samples_of(frame)
+    def add(self, frame: Frame) -> bool:
+        """Take a frame of this turn that has no fault; False if it brought nothing: a duplicate, or too late to be
+        placed."""
+        audio, length = audio_of(frame)
+        if audio and not self._form_known:
+            # A first frame without audio may say what it likes.
+            self._form_known = True
+            self.codec, self.rate = _CODECS[frame.codec], frame.rate
+            self._samples_left = int(self._limit_s * frame.rate)
         if self._seen >> frame.seq & 1:
             self.counts = replace(self.counts, duplicate=self.counts.duplicate + 1)
             return False
@@ -56,7 +71,7 @@ class FramedAudio:
             self.counts = replace(self.counts, late=self.counts.late + 1)
         self._seen |= 1 << frame.seq
         self._highest = max(self._highest, frame.seq)
-        self._waiting[frame.seq] = (frame.audio, length)
+        self._waiting[frame.seq] = (audio, length)
         self._settle(self._highest - MAX_LATE)
         return True
 
@@ -82,6 +97,7 @@ class FramedAudio:
         if length:
             self._frame_samples = length
             self._samples_left -= length
+        if audio:
             self._parts.append(audio)
 
     def _give_up(self, frames: int, next_samples: int) -> None:
@@ -104,21 +120,26 @@ class FramedAudio:
             self._parts.append(Gap(before + fill))
 
 
-def samples_of(frame: Frame) -> int:
-    """Return how many samples an uplink frame's audio lasts at its rate, without decoding it.
+def audio_of(frame: Frame) -> tuple[bytes, int]:
+    """Return an uplink frame's audio and how many samples it lasts at its rate, without decoding it.
+
+    Half a sample of PCM at the end is dropped. An Opus packet whose length cannot be read lasts nothing here: whether
+    it can be decoded is the decoder's to say.
 
     Raises:
-        DeviceFault: `bad_frame`; the audio cannot be of its codec.
+        DeviceFault: `bad_frame`; the audio is no block of ADPCM.
     """
     if not frame.audio:
-        return 0
+        return b"", 0
     if frame.codec is FrameCodec.ADPCM:
-        return adpcm.samples(frame.audio)
+        return frame.audio, adpcm.samples(frame.audio)
     if frame.codec is FrameCodec.OPUS:
-        return opus.samples(frame.audio, frame.rate)
-    if len(frame.audio) % 2:
-        raise bad_frame(f"{len(frame.audio)} bytes are no whole number of 16-bit samples")
-    return len(frame.audio) // 2
+        try:
+            return frame.audio, opus.samples(frame.audio, frame.rate)
+        except DeviceFault:
+            return frame.audio, 0
+    samples = len(frame.audio) // 2
+    return frame.audio[: 2 * samples], samples
 
 
 def _beginning(codec: Codec, audio: bytes, samples: int) -> tuple[bytes, int]:

@@ -319,3 +319,10 @@ def test_garbage_never_raises_and_every_turn_opens_and_ends_once(messages: list[
             case Refused():
                 assert is_open is None
     assert is_open is None
+
+
+@pytest.mark.parametrize(("last", "following"), [(0x8000, 0x8021), (0xFFFF, 0x8020), (0xFFE0, 0x8001)])
+def test_the_gateways_own_numbers_go_on_after_those_of_an_earlier_run(last: int, following: int) -> None:
+    assembler = Assembler(AssemblyLimits())
+    assembler.continue_after(last)
+    assert assembler.take_gateway_turn() == following

@@ -1,5 +1,6 @@
 """Frames in, utterances out: loss, duplicates, late frames, turns and their ends."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from gateway.errors import ErrorCode
 from gateway.pipeline.assemble import AssemblyLimits, Cancelled, Closed, Opened, Rejected, Step
 from gateway.values import Codec, EndedBy, Gap, LinkCounts, ReplyForm
+from gateway.wire import adpcm
 from gateway.wire.frame import HEADER, Flag, FrameCodec
 from tests.pipeline.uplink import (
     PCM_20_MS,
@@ -180,7 +182,7 @@ def test_neither_duplicates_nor_bad_frames_keep_a_turn_open(device: Device) -> N
     [
         framed(1, codec=FrameCodec.ADPCM, audio=bytes(8)),
         framed(1, rate=8000),
-        framed(1, b"\0\0\0"),
+        framed(1, codec=FrameCodec.ADPCM, audio=b"\0\0\0"),
         framed(1, codec=FrameCodec.MP3),
         framed(1, turn=0x8000),
         b"VG\x01",
@@ -188,7 +190,7 @@ def test_neither_duplicates_nor_bad_frames_keep_a_turn_open(device: Device) -> N
         b"RIFF",
         bytes(400),
     ],
-    ids=["codec", "rate", "half a sample", "MP3", "gateway's turn", "cut short", "empty", "file", "raw"],
+    ids=["codec", "rate", "no ADPCM", "MP3", "gateway's turn", "cut short", "empty", "file", "raw"],
 )
 def test_a_bad_frame_is_told_and_dropped_and_the_turn_goes_on(device: Device, payload: bytes) -> None:
     device.send(started())
@@ -200,10 +202,38 @@ def test_a_bad_frame_is_told_and_dropped_and_the_turn_goes_on(device: Device, pa
     assert utterance.link == LinkCounts()
 
 
-def test_a_bad_first_frame_opens_nothing(device: Device) -> None:
-    assert fault_codes(device.send(framed(0, b"x", flags=Flag.START))) == [ErrorCode.BAD_FRAME]
-    assert device.assembler.deadline is None
-    assert opened(device.send(framed(1))) == [1]
+def test_the_flags_of_a_frame_hold_even_where_its_audio_is_refused(device: Device) -> None:
+    no_adpcm = bytes(3)
+    steps = device.send(framed(0, no_adpcm, codec=FrameCodec.ADPCM, flags=Flag.START))
+    assert fault_codes(steps) == [ErrorCode.BAD_FRAME]
+    assert opened(steps) == [1]
+    device.send(framed(1))
+    steps = device.send(framed(2, rate=8000, flags=Flag.END))
+    assert fault_codes(steps) == [ErrorCode.BAD_FRAME]
+    utterance = the_utterance(steps)
+    assert utterance.parts == (tone(2, PCM_20_MS),)
+    assert utterance.ended_by is EndedBy.MARKER
+
+
+def test_half_a_sample_at_the_end_of_a_frame_is_dropped(device: Device) -> None:
+    device.send(started())
+    assert the_utterance(device.send(framed(1, tone(7, 10) + b"x", flags=Flag.END))).parts[1] == tone(7, 10)
+
+
+@pytest.mark.parametrize("flags", [Flag.START, Flag.NONE])
+def test_codec_and_rate_are_those_of_the_first_frame_with_audio(device: Device, flags: Flag) -> None:
+    device.send(framed(0, b"", flags=Flag.START))
+    block = adpcm.Encoder().encode(np.zeros(160, np.int16))
+    device.send(framed(1, block, codec=FrameCodec.ADPCM, rate=8000))
+    utterance = the_utterance(device.send(framed(2, b"", flags=flags | Flag.END)))
+    assert (utterance.codec, utterance.rate, utterance.parts) == (Codec.ADPCM, 8000, (block,))
+
+
+def test_opus_that_cannot_be_measured_is_left_to_the_decoder(device: Device) -> None:
+    garbage = b"\x0b"
+    steps = device.send(framed(0, garbage, codec=FrameCodec.OPUS, flags=Flag.START | Flag.END))
+    assert fault_codes(steps) == []
+    assert the_utterance(steps).parts == (garbage,)
 
 
 def test_a_frame_too_large_is_told_and_dropped() -> None:

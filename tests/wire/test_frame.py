@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import DeviceFault, ErrorCode
-from gateway.pipeline.framed import samples_of
+from gateway.pipeline.framed import audio_of
 from gateway.wire import frame
 from gateway.wire.frame import RATES, Flag, Frame, FrameCodec
 from tests.vectors import load, named
@@ -58,7 +58,7 @@ def test_what_only_the_gateway_may_send(row: Any) -> None:
 def test_audio_that_cannot_be_of_its_codec(row: Any) -> None:
     good_header = frame.decode_uplink(bytes.fromhex(row["hex"]))
     with pytest.raises(DeviceFault) as caught:
-        samples_of(good_header)
+        audio_of(good_header)
     assert caught.value.code is ErrorCode.BAD_FRAME
 
 
