@@ -31,6 +31,7 @@ from gateway.pipeline.transmit import ReplyLimits
 from gateway.pipeline.turn import Turn, TurnRequest, TurnServices
 from gateway.store import CachedAnswer, CacheLimits
 from gateway.values import DeviceAddress, DeviceId, Outcome, ReplyForm, TurnKind, TurnRecord
+from gateway.wire.frame import FIRST_GATEWAY_TURN
 from gateway.wire.messages import (
     Abort,
     Forget,
@@ -242,9 +243,12 @@ class Session:
         self._known = True
         try:
             known = await self._services.turns.store.session(self.id)
+            number = await self._services.turns.store.newest_number(self.id, FIRST_GATEWAY_TURN)
         except StoreError as exc:
             self._tell_store(exc)
             return
+        if number is not None:
+            self._assembler.continue_after(number)
         if known is None:
             return
         if not self._spelling_is_own and known.spelling:

@@ -139,6 +139,19 @@ def turns(db: Database, session_id: DeviceId, limit: int) -> list[TurnRecord]:
     return [_turn(device, row) for row in rows.dicts().execute(db)][::-1]
 
 
+def newest_number(db: Database, session_id: DeviceId, first: int, within: int) -> int | None:
+    """The number of the newest turn that has one of `first` or above, among the newest `within` turns."""
+    rows = (
+        TurnRow.select(TurnRow.turn)
+        .where(TurnRow.session_id == session_id)
+        .order_by(TurnRow.id.desc())
+        .limit(within)
+        .tuples()
+        .execute(db)
+    )
+    return next((number for (number,) in rows if number >= first), None)
+
+
 def _turn(device: DeviceAddress, row: dict[str, Any]) -> TurnRecord:
     return TurnRecord(
         device=device,

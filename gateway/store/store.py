@@ -20,6 +20,7 @@ from gateway.values import DeviceAddress, DeviceId, Message, TurnRecord
 
 CLEANUP_DAYS_MAX = 365_000
 _MESSAGES_PAGE = 200
+_NUMBERS_SEARCHED = 64
 _SESSIONS_PAGE = 50
 """Conversations erased in one transaction, so that turns can be written in between."""
 
@@ -109,6 +110,10 @@ class Store:
     async def turns(self, session_id: DeviceId, limit: int) -> list[TurnRecord]:
         """The newest `limit` turns, oldest first, with the device's present spelling."""
         return await self._worker.run(history.turns, session_id, limit)
+
+    async def newest_number(self, session_id: DeviceId, first: int) -> int | None:
+        """The number of the newest turn that has one of `first` or above; None if no recent turn has."""
+        return await self._worker.run_soon(history.newest_number, session_id, first, _NUMBERS_SEARCHED)
 
     # All conversations
 

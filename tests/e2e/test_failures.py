@@ -2,10 +2,7 @@
 
 import asyncio
 import io
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from gateway.device import Ended, Exchange, Reply, SoftwareDevice
 from gateway.engines.clips import clip
 from gateway.values import ReplyForm
 from tests.e2e.conftest import StartDevice, StartGateway
+from tests.e2e.locking import locked
 from tests.e2e.onlooker import Onlooker
 from tests.e2e.speech import sound_file, spoken
 from tests.fakes.http_server import Ending
@@ -170,16 +168,6 @@ async def test_a_hanging_call_of_one_device_delays_no_other(
     assert (await (await free.speak(spoken(2), paced=False)).done(20))["outcome"] == "completed"
     assert time.monotonic() - began < 5
     assert all("done" not in [event["event"] for event in exchange.events] for exchange in waiting)
-
-
-@contextmanager
-def locked(database: Path) -> Iterator[None]:
-    """Another program writes to the SQLite file, and does not come to an end."""
-    connection = sqlite3.connect(database, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    yield
-    connection.execute("ROLLBACK")
-    connection.close()
 
 
 async def test_a_database_that_cannot_be_written_costs_no_answer(
