@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gateway.engines.tts.espeak_library import SAMPLE_RATE
 
 from .augment import RATE, Samples, distort, make_non_speech, resample
-from .phrases import ACCENTS, PHRASES, TRAINING_VARIANTS
+from .phrases import ACCENTS, CONFUSABLE, PHRASES, TRAINING_VARIANTS
 from .render import has_command, render
 
 NON_SPEECH = -1
@@ -22,6 +22,7 @@ NON_SPEECH = -1
 LIBRARY_RENDITIONS = 130
 COMMAND_RENDITIONS = 60
 CLIPS_PER_RENDITION = 2
+CONFUSABLE_FACTOR = 3
 NON_SPEECH_CLIPS = 2400
 SHORTEST_FRAMES = 40
 PLAIN_VOICE_SHARE = 0.2
@@ -113,7 +114,7 @@ def build(folder: Path, *, seed: int = 1, processes: int = 2) -> Dataset:
         (seed, phrase, engine, rendition)
         for phrase in range(len(PHRASES))
         for engine, renditions in engines.items()
-        for rendition in range(renditions)
+        for rendition in range(renditions * (CONFUSABLE_FACTOR if PHRASES[phrase].text in CONFUSABLE else 1))
     ]
     jobs += [(seed, NON_SPEECH, "", number) for number in range(NON_SPEECH_CLIPS)]
 

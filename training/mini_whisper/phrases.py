@@ -67,6 +67,18 @@ PHRASES: tuple[Phrase, ...] = tuple(
     [Phrase(text, "es") for text in _SPANISH] + [Phrase(text, "en") for text in _ENGLISH]
 )
 
+CONFUSABLE: frozenset[str] = frozenset(
+    {
+        "Turn on the kitchen light.",
+        "Turn off the kitchen light.",
+        "¿Qué día es hoy?",
+        "¿Qué tiempo hace hoy?",
+        "My name is Peter.",
+        "How many planets are there?",
+    }
+)
+"""Phrases that sound much like another one: training hears them more often."""
+
 ACCENTS: dict[str, tuple[str, ...]] = {
     "es": ("es", "es-419"),
     "en": ("en-us", "en-gb", "en-gb-x-rp"),

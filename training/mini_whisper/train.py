@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path("build/mini-whisper"), help="folder for what is made on the way"
     )
-    parser.add_argument("--steps", type=int, default=2600)
+    parser.add_argument("--steps", type=int, default=4600)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2, help="processor cores to use")
     arguments = parser.parse_args()
