@@ -42,9 +42,9 @@ class Sizes:
 
 
 FULL = Sizes(
-    (LatencySizes(1, 20, 3, (0.05, 0.15)), LatencySizes(20, 6, 3, (0.5, 1.5))),
+    (LatencySizes(1, 12, 3, (0.05, 0.15)), LatencySizes(20, 4, 3, (0.5, 1.5))),
     ThroughputSizes(devices=20, publishers=2, frames=900, rounds=3),
-    MemorySizes(warm_up=200, counts=(1000, 5000), traced=1000),
+    MemorySizes(warm_up=200, counts=(1000, 5000), traced=300),
 )
 QUICK = Sizes(
     (LatencySizes(1, 6, 2, (0.05, 0.15)), LatencySizes(20, 2, 1, (0.5, 1.5))),
