@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gateway.events import Event, Listening, PresenceChanged, SessionsErased, Speaking, Thinking, TurnEnded
-from gateway.values import DeviceAddress, DeviceId, TurnKind, TurnRecord
+from gateway.values import DeviceAddress, DeviceId, Outcome, TurnRecord
 
 LATENCIES_KEPT = 500
 
@@ -92,7 +92,8 @@ class LiveState:
         return self._keep(DeviceState(device, activity, turn, known.last if known else None))
 
     def _end(self, record: TurnRecord) -> DeviceState:
-        if record.timings.first_audio_out is not None and record.kind is not TurnKind.SAY:
+        # The same turns as in the store, so that a restart changes nothing.
+        if record.timings.first_audio_out is not None and record.outcome is Outcome.COMPLETED:
             self.latencies_ms.append(record.timings.first_audio_out)
         known = self._states.get(record.device.id, DeviceState(record.device))
         if known.turn in (record.turn, None):

@@ -38,6 +38,7 @@ class DatabaseWorker:
         self._waiting_max = waiting_max
         self._executor: ThreadPoolExecutor | None = None
         self._db: Database | None = None
+        self._giving_up = False
         self.refused = 0
         self.failed = 0
 
@@ -48,6 +49,7 @@ class DatabaseWorker:
             ConfigurationError: one of the two did not work; the message says what to do.
         """
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+        self._giving_up = False
         try:
             await asyncio.get_running_loop().run_in_executor(self._executor, self._open, prepare)
         except BaseException:
@@ -93,14 +95,13 @@ class DatabaseWorker:
         if executor is None:
             return
         closing = asyncio.get_running_loop().run_in_executor(executor, self._close)
+        executor.shutdown(wait=False)
         try:
             async with asyncio.timeout(CLOSE_WAIT_S):
                 await asyncio.shield(closing)
         except TimeoutError:
+            self._giving_up = True
             log.warning("%s is too slow: not everything was written before the end", self._target.description)
-            executor.shutdown(wait=False, cancel_futures=True)
-        else:
-            executor.shutdown(wait=False)
 
     def _open(self, prepare: Callable[[Database], None]) -> None:
         db = self._target.open()
@@ -119,7 +120,7 @@ class DatabaseWorker:
 
     def _work(self, job: Callable[[Database], T]) -> T:
         db = self._db
-        if db is None:
+        if db is None or self._giving_up:
             raise StoreError(f"{self._target.description} is not open")
         try:
             self._target.revive(db)

@@ -50,6 +50,14 @@ class Onlooker:
             lambda: f"nothing on {topic} with {payload or fields}; there came {self.on(topic)[-5:]}",
         )
 
+    async def nth(self, topic: str, index: int) -> Incoming:
+        """Wait until more than `index` messages have come on `topic`, and return the one with that index."""
+        return await self._signal.until(
+            lambda: self.on(topic)[index] if len(self.on(topic)) > index else None,
+            PATIENCE_S,
+            lambda: f"no message {index} on {topic}",
+        )
+
     async def json(self, topic: str, **fields: object) -> Any:
         """Wait for the first message on `topic` with these `fields`, and return its JSON."""
         return json.loads((await self.message(topic, **fields)).payload)

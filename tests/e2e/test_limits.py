@@ -161,7 +161,7 @@ async def test_a_hello_that_is_wrong_leaves_the_one_before_in_force(
     start_gateway: StartGateway, start_device: StartDevice
 ) -> None:
     device = await start_device(await start_gateway(mqtt_url=EMBEDDED), hello={"v": 1, "max_packet": 500})
-    await device.publish(Leaf.HELLO, b'{"v":1,"max_packet":true}')
+    await device.publish(Leaf.HELLO, b'{"v":1,"max_packet":')
     await device.event("error", 10, code="bad_json")
     reply = await (await device.ask("hello")).reply(10)
     assert 400 < reply.largest_message <= 500

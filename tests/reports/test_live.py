@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 
 from gateway.events import CLEANUP, Listening, PresenceChanged, SessionsErased, Speaking, Thinking, TurnEnded
-from gateway.reports.live import Activity, LiveState
+from gateway.reports.live import Activity, DeviceState, LiveState
 from gateway.values import DeviceAddress, DeviceId, Outcome, Timings, TurnKind, TurnRecord
 
 KITCHEN = DeviceAddress(DeviceId("a4cf128b3f9e"), "A4:CF:12:8B:3F:9E")
@@ -81,3 +81,30 @@ def test_latencies_begin_with_those_of_the_store_and_leave_out_turns_without_sou
     live.apply(ended(KITCHEN, 1, latency=40))
     live.apply(ended(KITCHEN, 2, latency=None))
     assert list(live.latencies_ms) == [10, 20, 30, 40]
+
+
+def test_latencies_are_those_of_completed_turns_whatever_began_them() -> None:
+    live = LiveState(devices_max=3)
+    live.apply(ended(KITCHEN, 1, latency=40))
+    live.apply(ended(KITCHEN, 2, Outcome.FAILED, latency=900))
+    assert list(live.latencies_ms) == [40]
+
+
+def test_a_device_known_from_an_earlier_run_keeps_its_last_turn() -> None:
+    live = LiveState(devices_max=3, earlier=(DeviceState(KITCHEN, last=ended(KITCHEN, 7).record),))
+    assert [(state.device, state.activity) for state in live.states] == [(KITCHEN, Activity.IDLE)]
+    assert live.apply(PresenceChanged(KITCHEN, online=True)) is None
+    state = live.apply(Listening(KITCHEN, 8))
+    assert state is not None
+    assert state.last is not None
+    assert state.last.turn == 7
+
+
+def test_a_last_turn_that_was_erased_is_not_told_again_and_a_running_one_goes_on() -> None:
+    live = LiveState(devices_max=3)
+    live.apply(ended(KITCHEN, 1))
+    live.apply(ended(OFFICE, 1))
+    live.apply(Speaking(OFFICE, 2))
+    live.forget_last(KITCHEN.id)
+    live.forget_last(OFFICE.id)
+    assert [(state.device, state.activity, state.last) for state in live.states] == [(OFFICE, Activity.SPEAKING, None)]

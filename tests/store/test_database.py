@@ -149,3 +149,21 @@ async def test_many_that_start_at_once_make_one_database(url: str) -> None:
     assert (await stores[0].statistics(NOW)).total_sessions == 1
     for store in stores:
         await store.close()
+
+
+async def test_what_a_device_waits_for_is_not_waited_for_long_and_nor_is_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.db"
+    store = Store(f"sqlite:///{file}", busy_timeout_s=60)
+    await store.start()
+    epoch = await store.open_session(KITCHEN, MANY, NOW)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    writing = asyncio.create_task(store.record_turn(turn(KITCHEN, "heard", "said"), epoch))
+    await asyncio.sleep(0)  # it is the first in the queue
+    with pytest.raises(StoreError, match="did not answer within 2 s"):
+        await store.history(KITCHEN.id, 20)
+    assert store.failed == 1
+    async with asyncio.timeout(10):
+        await store.close()
+    other.close()
+    assert await writing is True

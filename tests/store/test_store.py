@@ -99,6 +99,14 @@ class TestConversation:
             assert all(text.endswith(f" of {number}") for text in texts)
         assert (await store.statistics(NOW)).total_messages == 180
 
+    async def test_the_newest_number_of_a_kind_is_found_among_recent_turns(self, store: Store) -> None:
+        epoch = await store.open_session(KITCHEN, MANY, NOW)
+        assert await store.newest_number(KITCHEN.id, 0x8000) is None
+        for number in (0x8001, 0xFFFF, 0x8000, 7, 8):
+            await store.record_turn(turn(turn=number), epoch)
+        assert await store.newest_number(KITCHEN.id, 0x8000) == 0x8000
+        assert await store.newest_number(KITCHEN.id, 1) == 8
+
 
 class TestSession:
     async def test_all_spellings_are_one_session_which_keeps_the_newest(self, store: Store) -> None:
