@@ -4,6 +4,7 @@ Unknown keys are ignored. A wrong type or a value out of its range is a `bad_jso
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -39,12 +40,6 @@ from gateway.wire.frame import LAST_GATEWAY_TURN, LAST_SEQ, RATES
 _LARGEST_PACKET = 268_435_460
 """The largest packet of MQTT 3.1.1: a header of 5 bytes and a remaining length of 268,435,455 (section 2.2.3)."""
 
-# What LAME makes of MPEG-1 (32 kHz and above) and MPEG-2 (below) layer III.
-_FIRST_MPEG1_RATE = 32_000
-_MPEG1_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_MPEG2_KBPS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-_DEFAULT_REPLY_RATE = 24_000
-
 Label = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 """An ISO 639 code."""
@@ -54,19 +49,15 @@ class _Incoming(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
+Number = Annotated[int, Field(strict=False)]
+"""An integer; a firmware that writes 2000.0 or "2000" means 2000."""
+
+
 class ReplyWish(_Incoming):
-    """How the device wants its replies: `rate` in Hz, `bitrate_kbps` one that MP3 has at that rate."""
+    """How the device wants its replies: `rate` in Hz, `bitrate_kbps` or the nearest that MP3 has at that rate."""
 
     rate: Literal[16000, 22050, 24000, 32000, 44100, 48000] | None = None
-    bitrate_kbps: int | None = None
-
-    @model_validator(mode="after")
-    def _bitrate_goes_with_rate(self) -> Self:
-        rate = self.rate or _DEFAULT_REPLY_RATE
-        allowed = _MPEG1_KBPS if rate >= _FIRST_MPEG1_RATE else _MPEG2_KBPS
-        if self.bitrate_kbps is not None and self.bitrate_kbps not in allowed:
-            raise ValueError(f"bitrate_kbps at {rate} Hz is one of {', '.join(map(str, allowed))}")
-        return self
+    bitrate_kbps: Annotated[Number, Field(ge=8, le=320)] | None = None
 
 
 class Hello(_Incoming):
@@ -76,15 +67,21 @@ class Hello(_Incoming):
     name: Label = ""
     firmware: Label = ""
     board: Label = ""
-    max_packet: int | None = Field(None, ge=128, le=_LARGEST_PACKET)
+    max_packet: Annotated[Number, Field(ge=32, le=_LARGEST_PACKET)] | None = None
     """The largest MQTT packet that it takes, in bytes, all headers included."""
-    buffer_ms: int | None = Field(None, ge=100, le=60_000)
+    buffer_ms: Annotated[Number, Field(ge=20, le=60_000)] | None = None
     codecs: list[Label] = Field(default_factory=list, max_length=16)
-    rate: int | None = None
+    rate: Number | None = None
     """Hz, of its raw audio."""
     reply: ReplyWish = ReplyWish()
     language: Language | None = None
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _ignored: tuple[str, ...] = PrivateAttr(default=())
+
+    @field_validator("language", mode="before")
+    @classmethod
+    def _language_without_region(cls, language: object) -> object:
+        return re.split("[-_]", language)[0].lower() if isinstance(language, str) else language
 
     @field_validator("rate")
     @classmethod
@@ -97,6 +94,11 @@ class Hello(_Incoming):
     def raw(self) -> Mapping[str, Any]:
         """The message as it came, unknown keys included: the session's `device_info`."""
         return self._raw
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """What was wrong with the keys that are taken as not said."""
+        return self._ignored
 
     @property
     def reply_rate(self) -> int | None:
@@ -148,16 +150,30 @@ _CONTROL: TypeAdapter[Control] = TypeAdapter(Annotated[Control, Field(discrimina
 def parse_hello(payload: bytes | Mapping[str, Any]) -> Hello:
     """Read `hello`, as it came or as it was stored.
 
+    A key with a wrong value is taken as not said and is listed in `ignored`: a device whose `max_packet` were thrown
+    away for a misspelt `language` would fall silent.
+
     Raises:
-        DeviceFault: `bad_json`.
+        DeviceFault: `bad_json`; it is no JSON object, or not of version 1.
     """
     raw = _object("hello", payload) if isinstance(payload, bytes) else dict(payload)
-    try:
-        hello = Hello.model_validate(raw)
-    except ValidationError as exc:
-        raise _bad_json("hello", _reason(exc)) from exc
-    hello._raw = raw
-    return hello
+    said = {key: value for key, value in raw.items() if value is not None or key == "v"}
+    ignored: list[str] = []
+    while True:
+        try:
+            hello = Hello.model_validate(said)
+        except ValidationError as exc:
+            key, *within = exc.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]
+            if key not in said or key == "v":
+                raise _bad_json("hello", _reason(exc)) from exc
+            ignored.append(_reason(exc))
+            wrong = said.pop(key)
+            if within and isinstance(wrong, dict):
+                said[key] = {name: value for name, value in wrong.items() if name != within[0]}
+            continue
+        hello._raw = raw
+        hello._ignored = tuple(ignored)
+        return hello
 
 
 def parse_control(payload: bytes) -> Control:
