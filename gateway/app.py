@@ -223,8 +223,9 @@ class Gateway:
     # While it runs
 
     def _receive(self, incoming: Incoming) -> None:
-        if not (self._requests.route(incoming) or self._publisher.route(incoming)):
-            self._sessions.route(incoming)
+        # The most frequent first.
+        if not (self._sessions.route(incoming) or self._requests.route(incoming)):
+            self._publisher.route(incoming)
 
     async def _greet(self) -> None:
         await self._broker.publish(self._topics.status, ONLINE, qos=1, retain=True)

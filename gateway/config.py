@@ -74,8 +74,10 @@ class Settings(BaseSettings):
     tts_voice: str = Field("", description="Voice for text-to-speech; empty: the engine's voice for the language")
     stt_device: str = Field("cpu", description="Where faster-whisper computes: cpu, cuda or auto")
     stt_compute_type: str = Field("int8", description="Number format of faster-whisper: int8, float16, float32, …")
-    stt_workers: Count = Field(2, description="Utterances recognised at the same time")
-    stt_queue: Count = Field(32, description="Utterances that may wait for a recogniser before `busy` is answered")
+    stt_workers: Count = Field(
+        2, description="Utterances recognised at the same time by faster-whisper or pocketsphinx"
+    )
+    stt_queue: Count = Field(32, description="Utterances that may wait for one of those before `busy` is answered")
     stt_beam_size: Count = Field(1, description="Beam size of faster-whisper; 1 is greedy")
     stt_timeout_s: Positive = Field(15.0, description="Longest recognition of one utterance, in seconds")
     llm_first_token_s: Positive = Field(10.0, description="Longest wait for the first word of an answer, in seconds")

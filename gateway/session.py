@@ -269,6 +269,9 @@ class Session:
         if len(payload) > self._settings.hello_max_bytes:
             raise _too_large("hello", len(payload), self._settings.hello_max_bytes)
         self._hello = parse_hello(payload)
+        if self._hello.ignored:
+            message = f"hello: taken without {'; '.join(self._hello.ignored)}"
+            self._tell(DeviceFault(ErrorCode.BAD_JSON, Stage.RECEIVE, message))
         self._assembler.hello_said(self._hello.rate)
         turns = self._services.turns
         try:

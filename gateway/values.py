@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal, NewType
 
 DeviceId = NewType("DeviceId", str)
@@ -14,6 +15,7 @@ _DEVICE_ID = re.compile(r"[A-Za-z0-9_:.-]{1,64}")
 _MAC = re.compile(r"(?:ESP32-)?([0-9A-F]{2})([:-]?)([0-9A-F]{2})(?:\2[0-9A-F]{2}){4}", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)
 def parse_device_id(spelling: str) -> DeviceId:
     """Return the canonical id of the device spelled `spelling`.
 

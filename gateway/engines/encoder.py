@@ -44,7 +44,7 @@ class Mp3Encoder:
             raise ValueError(f"MP3 replies have one of the rates {', '.join(map(str, BITRATES_KBPS))} Hz, not {rate}")
         self.rate = rate
         self.bitrate_kbps = min(BITRATES_KBPS[rate], key=lambda possible: abs(possible - bitrate_kbps))
-        self._lame = lameenc.Encoder()
+        self._lame: lameenc.Encoder | None = lameenc.Encoder()
         self._lame.silence()
         self._lame.set_channels(1)
         self._lame.set_quality(_QUALITY)
@@ -72,7 +72,15 @@ class Mp3Encoder:
     def finish(self) -> bytes:
         """Return the last bytes of the stream; a reply without any audio has none. Nothing may be fed afterwards."""
         last = self._encode(self._drain_resampler())
-        return last if self._empty else last + bytes(self._lame.flush())
+        if self._lame is not None and not self._empty:
+            last += bytes(self._lame.flush())
+        self.close()
+        return last
+
+    def close(self) -> None:
+        """Let go of LAME's 450 KB at once; whoever holds the encoder may live longer. Safe to call again."""
+        self._lame = None
+        self._resampler = None
 
     def seconds_of(self, n_bytes: int) -> float:
         """How long `n_bytes` of this stream play, in seconds."""
@@ -89,5 +97,6 @@ class Mp3Encoder:
     def _encode(self, samples: NDArray[np.int16]) -> bytes:
         if len(samples) == 0:
             return b""
+        assert self._lame is not None, "nothing may be fed after the end"
         self._empty = False
         return bytes(self._lame.encode(samples.tobytes()))

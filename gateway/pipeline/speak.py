@@ -71,6 +71,10 @@ class ReplyAudio:
         await self._put(self._encoder.finish())
         await self._pipe.close()
 
+    def close(self) -> None:
+        """Let go of the encoder, however the turn ended."""
+        self._encoder.close()
+
     @property
     def mp3(self) -> bytes | None:
         """The whole reply, to be kept for a repeated question; None if it holds more than the answer."""

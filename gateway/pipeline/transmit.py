@@ -1,10 +1,12 @@
 """Sending a reply: never more in a message than the device can take, never sooner than it can hold."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from gateway.engines.shrinking import shrink
 from gateway.values import ReplyForm
 from gateway.wire.frame import HEADER_BYTES, LAST_SEQ, Flag, Frame, FrameCodec, encode
 
@@ -13,6 +15,9 @@ PREFERRED_CHUNK_BYTES = 4096
 
 LOW_WATER_MS = 400.0
 """A device that holds less than this gets what there is at once, instead of a fuller chunk later."""
+
+CHUNK_MIN_BYTES = 32
+"""A device that takes less in a message gets no audio: a reply would be thousands of messages."""
 
 PIPE_MAX_BYTES = 64 * 1024
 """MP3 made ahead of what has been sent: about ten seconds. The synthesis waits beyond it."""
@@ -119,6 +124,7 @@ class Transmitter:
         self._clock = clock
         self._pacer = Pacer(limits.buffer_ms)
         self._seq = 0
+        self._whole = False
         self.form = form
         self.chunks = 0
         self.bytes = 0
@@ -128,8 +134,8 @@ class Transmitter:
 
     @property
     def sent_ms(self) -> float:
-        """Milliseconds of audio sent so far."""
-        return self._milliseconds(self.bytes)
+        """Milliseconds of audio sent so far; without end once the whole reply has gone in one message."""
+        return math.inf if self._whole else self._milliseconds(self.bytes)
 
     def played_ms(self, seq: int) -> float:
         """Milliseconds of audio that had been sent when the chunk `seq` had left."""
@@ -165,24 +171,32 @@ class Transmitter:
         while not pipe.exhausted:
             await pipe.fill(1, None)
             reply += await pipe.take(PIPE_MAX_BYTES)
-        if self._limits.payload is not None and len(reply) > self._limits.payload:
-            # What the device can take comes first: the reply goes as a stream, whose parts put end to end are it.
-            self.form = ReplyForm.STREAM
-            parts = AudioPipe(limit=len(reply) + 1)
-            await parts.put(bytes(reply))
-            await parts.close()
-            await self._run_paced(parts, on_first)
-            return
+        whole = bytes(reply)
+        limit = self._limits.payload
+        if limit is not None and len(whole) > limit:
+            smaller = await asyncio.to_thread(shrink, whole, self._limits.rate, limit)
+            if smaller is None:
+                await self._run_in_parts(whole, on_first)
+                return
+            whole = smaller
         self.ended = True
-        if reply:
-            await self._publish(bytes(reply))
-            self._count(bytes(reply))
+        if whole:
+            await self._publish(whole)
+            self._whole = True
+            self._count(whole)
             on_first()
+
+    async def _run_in_parts(self, reply: bytes, on_first: Callable[[], None]) -> None:
+        """What the device can take comes first: the reply goes as a stream, whose parts put end to end are it."""
+        self.form = ReplyForm.STREAM
+        parts = AudioPipe(limit=len(reply) + 1)
+        await parts.put(reply)
+        await parts.close()
+        await self._run_paced(parts, on_first)
 
     async def _run_paced(self, pipe: AudioPipe, on_first: Callable[[], None]) -> None:
         chunk_bytes = self._chunk_bytes()
-        if chunk_bytes <= 0:
-            # Not even a few bytes of audio fit in a message that the device can take: end without any.
+        if chunk_bytes < CHUNK_MIN_BYTES:
             while not pipe.exhausted:
                 await pipe.fill(1, None)
                 await pipe.take(PIPE_MAX_BYTES)

@@ -132,6 +132,8 @@ class Turn:
         except* BrokerUnavailable as group:
             self._fail(StageFailed(ErrorCode.INTERNAL, Stage.SEND, str(group.exceptions[0]), retryable=True))
             await self._end_reply(flush=False)
+        finally:
+            self._audio.close()
         self._timings = replace(self._timings, total=self._elapsed_ms())
 
     async def interrupt(self, *, flush: bool) -> None:
@@ -205,6 +207,7 @@ class Turn:
             await self._hear(request.utterance)
         else:
             self._heard = request.text
+            self._emit(Transcribed(self.device, self.number, self._heard, self._language))
         if not self._heard:
             self._outcome = Outcome.SILENT
             if request.reply_form is ReplyForm.MESSAGE:

@@ -23,6 +23,13 @@ from gateway.events import (
 
 log = logging.getLogger("gateway.turns")
 
+QUIET_LIBRARIES = (
+    *("httpx", "httpx2", "httpcore", "httpcore2", "openai", "faster_whisper", "urllib3", "gtts", "huggingface_hub"),
+    "peewee",
+)
+"""Libraries that speak up only when something is wrong: below that they log a line a request, or, with every SQL
+statement, what people said."""
+
 LogFormat = Literal["human", "json"]
 
 
@@ -33,18 +40,7 @@ def configure(log_format: LogFormat, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Libraries speak up only when something is wrong: their INFO is a line for every request.
-    for library in (
-        "httpx",
-        "httpx2",
-        "httpcore",
-        "httpcore2",
-        "openai",
-        "faster_whisper",
-        "urllib3",
-        "gtts",
-        "huggingface_hub",
-    ):
+    for library in QUIET_LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
 
 

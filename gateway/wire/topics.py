@@ -20,6 +20,8 @@ class Leaf(StrEnum):
     ONLINE = "online"
 
 
+_LEAVES = {str(leaf): leaf for leaf in Leaf}
+
 UPLINK = (Leaf.IN, Leaf.HELLO, Leaf.CONTROL, Leaf.SAY, Leaf.ASK, Leaf.ONLINE)
 """What the gateway listens to; the other leaves are its own."""
 
@@ -59,10 +61,9 @@ class Topics:
         prefix = f"{self.root}/"
         if not topic.startswith(prefix):
             return None
-        spelling, slash, leaf = topic[len(prefix) :].rpartition("/")
-        if not slash or "/" in spelling or leaf not in Leaf.__members__.values():
-            return None
-        return spelling, Leaf(leaf)
+        spelling, _, last = topic[len(prefix) :].partition("/")
+        leaf = _LEAVES.get(last)
+        return None if leaf is None else (spelling, leaf)
 
     def parse_request(self, topic: str) -> str | None:
         """Return the verb that `topic` requests, or None if it is no request."""

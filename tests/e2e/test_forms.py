@@ -134,6 +134,17 @@ async def test_a_file_in_one_message_is_answered_in_one_message(
     assert seconds_of(reply.mp3) > 1
 
 
+async def test_without_a_hello_the_one_message_is_no_larger_than_the_question_was(
+    start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    device = await start_device(await start_gateway(mqtt_url="embedded://127.0.0.1:0"))
+    question = sound_file(spoken(1, 16_000), "OGG", "OPUS")
+    reply = await (await device.speak_file(question)).reply(15)
+    assert len(reply.chunks) == 1
+    assert len(reply.mp3) <= len(question)
+    assert seconds_of(reply.mp3) == pytest.approx(0.06 * len("Answer to question 1."), abs=0.3)
+
+
 async def test_text_is_answered_or_spoken_in_the_form_that_the_device_uses(
     start_gateway: StartGateway, start_device: StartDevice
 ) -> None:

@@ -138,7 +138,7 @@ async def test_a_reply_without_audio_still_ends() -> None:
 
 
 @pytest.mark.parametrize("form", [ReplyForm.FRAMES, ReplyForm.STREAM])
-@pytest.mark.parametrize("payload", [13, 64, 229, 1036, 65_000])
+@pytest.mark.parametrize("payload", [44, 64, 229, 1036, 65_000])
 @pytest.mark.parametrize("buffer_ms", [100, 500, 3000])
 def test_no_message_is_too_large_and_the_buffer_is_neither_overfilled_nor_empty(
     form: ReplyForm, payload: int, buffer_ms: int
@@ -154,6 +154,15 @@ def test_no_message_is_too_large_and_the_buffer_is_neither_overfilled_nor_empty(
         assert device.arrived[-1] <= 4.0 - buffer_ms * 0.4 / 1000
 
     check()
+
+
+@in_virtual_time
+async def test_a_device_that_takes_only_crumbs_gets_the_end_and_no_audio() -> None:
+    framed, bare = Device(), Device()
+    await send(framed, ReplyForm.FRAMES, [mp3(3)], limits(payload=43))
+    await send(bare, ReplyForm.STREAM, [mp3(3)], limits(payload=31))
+    assert [decode(message).flags for message in framed.messages] == [Flag.START | Flag.END]
+    assert bare.messages == [b""]
 
 
 @in_virtual_time
