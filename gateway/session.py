@@ -54,6 +54,9 @@ RECORD_WAIT_S = 0.2
 PENDING_TEXTS = 8
 """Texts of `say` and `ask` that may wait for the turn before them."""
 
+NOTHING_HEARD = "…"
+"""What stands in the conversation for a reply that was cut off before a word of it was heard."""
+
 QUEUE_MAX_BYTES = 8 * 1024 * 1024
 FAULT_WINDOW_S = 10.0
 FAULTS_TOLD = 50
@@ -75,6 +78,15 @@ class _Pending:
     kind: TurnKind
     text: str
     language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Playing:
+    """The last turn, and until when (of the monotonic clock) the device plays what it holds of its reply."""
+
+    turn: Turn
+    record: TurnRecord
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +133,7 @@ class Session:
         self._worker: asyncio.Task[None] | None = None
         self._turn: Turn | None = None
         self._task: asyncio.Task[None] | None = None
+        self._playing: _Playing | None = None
         self._open: tuple[int, datetime, DeviceAddress] | None = None
         self._pending: deque[_Pending] = deque()
         self._turn_starts = SlidingWindow(settings.turns_per_minute, 60.0)
@@ -297,10 +310,11 @@ class Session:
             case Abort():
                 self._pending.clear()
                 await self._apply(self._assembler.cancel(), arrived.at)
-                await self._interrupt(flush=True)
+                await self._stop()
             case Played(turn=turn, seq=seq):
-                if self._turn is not None and self._turn.number == turn and seq is not None:
-                    self._turn.played(seq)
+                answering = self._turn or (self._playing.turn if self._playing else None)
+                if answering is not None and answering.number == turn and seq is not None:
+                    answering.played(seq)
             case Forget():
                 await self._forget()
 
@@ -341,7 +355,7 @@ class Session:
                     if self._open is not None:
                         await self._drop_utterance()
                     else:
-                        await self._interrupt(flush=True)
+                        await self._stop()
                 case Refused():
                     await self._open_utterance(step.turn)
                     await self._start(step.turn, TurnKind.SPEECH, step.reply_form, None, fault=step.fault)
@@ -371,6 +385,7 @@ class Session:
 
     async def _open_utterance(self, turn: int) -> None:
         await self._interrupt(flush=True)
+        await self._cut_off_playing()
         self._open = (turn, self._services.turns.now(), self.address)
         self._services.turns.emit(Listening(self.address, turn))
 
@@ -408,7 +423,6 @@ class Session:
         text: str = "",
         fault: DeviceFault | None = None,
     ) -> None:
-        await self._interrupt(flush=True)
         fault = fault or self._over_rate()
         epoch, refusal = await self._open_session()
         hello = self._hello
@@ -480,7 +494,32 @@ class Session:
             turn.broke()
             await turn.interrupt(flush=flush)
         self._turn = self._task = None
-        await self._record(turn.record(), turn.epoch, turn.answer)
+        record, answer = turn.record(), turn.answer
+        turn.release()
+        self._playing = _Playing(turn, record, self._now() + turn.held_s)
+        await self._record(record, turn.epoch, answer)
+
+    async def _stop(self) -> None:
+        """End the running turn or, if none runs, what the device still plays of the last reply."""
+        if self._turn is not None:
+            await self._interrupt(flush=True)
+        elif self._playing is not None and self._now() < self._playing.until:
+            await self._playing.turn.recall()
+            await self._cut_off_playing()
+
+    async def _cut_off_playing(self) -> None:
+        """Correct what is remembered of a reply that was sent whole, if it is cut off while the device plays it and
+        the device has said how far it came."""
+        playing, self._playing = self._playing, None
+        if playing is None or playing.record.outcome is not Outcome.COMPLETED or playing.until <= self._now():
+            return
+        said = playing.turn.heard_of_reply()
+        if said is None or playing.turn.epoch is None:
+            return
+        try:
+            await self._services.turns.store.amend_reply(playing.record, playing.turn.epoch, said or NOTHING_HEARD)
+        except StoreError as exc:
+            self._tell_store(exc)
 
     async def _record(self, record: TurnRecord, epoch: int | None, answer: CachedAnswer | None = None) -> None:
         name = f"record turn {record.turn:#06x} of {self.id}"

@@ -111,6 +111,8 @@ class Exchange:
         """The device has begun another turn since, and plays no more of this one."""
         self.stale = 0
         """Chunks that came after that."""
+        self.recalled = False
+        """A CANCEL came after the end: what is held and not yet played is not to be played."""
         self.oversized = 0
         """Chunks dropped because the reply was longer than `REPLY_MAX_BYTES`."""
         self.playback = Playback(buffer_ms)
@@ -205,6 +207,14 @@ class Exchange:
             yield await self._signal.until(following, timeout_s, lambda: self._missing("no further event"))
             given += 1
 
+    async def recall(self, timeout_s: float) -> None:
+        """Wait until the reply, which had ended, is recalled.
+
+        Raises:
+            NothingCame: it is not within `timeout_s` seconds.
+        """
+        await self._signal.until(lambda: self.recalled or None, timeout_s, lambda: self._missing("no recall"))
+
     async def done(self, timeout_s: float) -> Event:
         """Wait for the turn's `done` event and return it; raises like `event`."""
         return await self.event("done", timeout_s)
@@ -220,6 +230,7 @@ class Exchange:
         self.form = ReplyForm.FRAMES
         self._largest = max(self._largest, size)
         if frame.flags & Flag.CANCEL:
+            self.recalled = self._ended is Ended.END
             self._end(Ended.CANCELLED, now)
             return
         if frame.seq < self._next_seq:

@@ -75,6 +75,10 @@ class ReplyAudio:
         """Let go of the encoder, however the turn ended."""
         self._encoder.close()
 
+    def release(self) -> None:
+        """Let go of the audio; the text and its times stay."""
+        self._kept = None
+
     @property
     def mp3(self) -> bytes | None:
         """The whole reply, to be kept for a repeated question; None if it holds more than the answer."""

@@ -166,6 +166,16 @@ class Transmitter:
         elif self.form is ReplyForm.STREAM:
             await self._publish(b"")
 
+    @property
+    def held_s(self) -> float:
+        """Seconds of audio that the device holds and has not played yet, if it plays without a pause."""
+        return self._pacer.held_ms(self._clock()) / 1000
+
+    async def recall(self) -> None:
+        """Tell the device to drop what it still holds of a reply that has been sent whole; only frames can say so."""
+        if self.form is ReplyForm.FRAMES:
+            await self._send_frame(Flag.CANCEL, b"")
+
     async def _run_whole(self, pipe: AudioPipe, on_first: Callable[[], None]) -> None:
         reply = bytearray()
         while not pipe.exhausted:

@@ -151,6 +151,29 @@ class Turn:
         """Note that the device has played its reply up to the chunk `seq`."""
         self._played_ms = self._transmitter.played_ms(seq)
 
+    @property
+    def held_s(self) -> float:
+        """Seconds of the reply that the device holds and has not played yet."""
+        return self._transmitter.held_s
+
+    async def recall(self) -> None:
+        """Make the device drop what it still holds of the reply, which has been sent whole."""
+        try:
+            await self._transmitter.recall()
+        except BrokerUnavailable as exc:
+            log.debug("turn %d could not be recalled: %s", self.number, exc)
+
+    def release(self) -> None:
+        """Let go of the audio; what `played` and `recall` need stays until the next turn."""
+        self._request = replace(self._request, utterance=None)
+        self._audio.release()
+
+    def heard_of_reply(self) -> str | None:
+        """What the device says that it has played of the reply; None if it says nothing, or that it was all."""
+        if self._played_ms is None or self._played_ms >= self._transmitter.sent_ms:
+            return None
+        return self._audio.text_until(self._played_ms)
+
     def record(self) -> TurnRecord:
         """Return what there is to say of the turn, which has ended."""
         if self._outcome is Outcome.INTERRUPTED:
@@ -341,6 +364,7 @@ class Turn:
         settings = self._services.settings
         return (
             self._request.kind is not TurnKind.SAY
+            and self.epoch is not None
             and settings.cache_ttl_s > 0
             and not any(re.search(pattern, self._heard, re.IGNORECASE) for pattern in settings.cache_skip)
         )

@@ -105,6 +105,33 @@ def record_turn(db: Database, record: TurnRecord, epoch: int) -> bool:
     return True
 
 
+def amend_reply(db: Database, record: TurnRecord, epoch: int, said: str) -> bool:
+    """Say that of the newest turn, `record`, only `said` was heard; False if its conversation was erased."""
+    with db.atomic():
+        alive = (
+            Conversation.select(Conversation.session_id)
+            .where((Conversation.session_id == record.device.id) & (Conversation.epoch == epoch))
+            .exists(db)
+        )
+        if not alive:
+            return False
+        message = (
+            MessageRow.select(MessageRow.id)
+            .where((MessageRow.session_id == record.device.id) & (MessageRow.role == "assistant"))
+            .order_by(MessageRow.id.desc())
+            .limit(1)
+        )
+        turn = (
+            TurnRow.select(TurnRow.id)
+            .where((TurnRow.session_id == record.device.id) & (TurnRow.turn == record.turn))
+            .order_by(TurnRow.id.desc())
+            .limit(1)
+        )
+        MessageRow.update(text=said).where(MessageRow.id == message.scalar(db)).execute(db)
+        TurnRow.update(said=said).where(TurnRow.id == turn.scalar(db)).execute(db)
+    return True
+
+
 def history(db: Database, session_id: DeviceId, limit: int) -> list[Message]:
     """The newest `limit` messages, oldest first."""
     rows = (

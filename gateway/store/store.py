@@ -89,11 +89,15 @@ class Store:
         Raises:
             SessionLimitReached: the device has no conversation, and `sessions_max` others are kept.
         """
-        await self._worker.run(history.save_device_info, device, info, sessions_max, now)
+        await self._worker.run_soon(history.save_device_info, device, info, sessions_max, now)
 
     async def record_turn(self, record: TurnRecord, epoch: int) -> bool:
         """Append a turn and its messages; False, and nothing written, if the conversation of `epoch` was erased."""
         return await self._worker.run(history.record_turn, record, epoch)
+
+    async def amend_reply(self, record: TurnRecord, epoch: int, said: str) -> bool:
+        """Correct the newest turn, `record`, of which only `said` was heard; False if the conversation was erased."""
+        return await self._worker.run(history.amend_reply, record, epoch, said)
 
     async def history(self, session_id: DeviceId, limit: int) -> list[Message]:
         """The newest `limit` messages of the user and the assistant, oldest first."""

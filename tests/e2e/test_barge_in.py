@@ -142,6 +142,40 @@ async def test_the_history_keeps_what_was_played_where_the_device_says_so(
     assert len(done["reply"]) * 60 > played_ms / 3
 
 
+async def test_a_reply_that_was_sent_whole_can_still_be_cut_off_while_it_plays(
+    provider: OpenAIServer, start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    provider.chat.answer = ["Only the first words of this were heard by anybody at all."]
+    device = await start_device(
+        await start_gateway(mqtt_url=EMBEDDED), hello={"v": 1, "max_packet": 700, "buffer_ms": 9000}
+    )
+    exchange = await device.speak(spoken(0), paced=False)
+    reply = await exchange.reply(10)
+    assert (await exchange.done(5))["outcome"] == "completed"
+    await device.played(exchange.turn or 0, len(reply.chunks) // 3)
+    await device.publish(Leaf.IN, encode(Frame(exchange.turn or 0, 900, Flag.CANCEL, FrameCodec.PCM, 16000)))
+    await exchange.recall(5)
+
+    await (await device.ask("And then?")).done(10)
+    messages = [message["content"] for message in provider.chat.requests[-1].json["messages"][1:]]
+    assert messages[0] == "question 0"
+    assert messages[2] == "And then?"
+    assert messages[1].startswith("Only the first")
+    assert "anybody" not in messages[1]
+
+
+async def test_a_text_that_waited_does_not_cut_off_the_reply_before_it(
+    provider: OpenAIServer, start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    device = await start_device(await start_gateway(mqtt_url=EMBEDDED), hello={"v": 1, "buffer_ms": 9000})
+    first = await device.speak(spoken(0), paced=False)
+    await first.event("speaking", 10)
+    second = await device.say("Afterwards.")
+    assert (await first.reply(10)).ended is Ended.END
+    assert (await second.reply(10)).ended is Ended.END
+    assert first.received.ended is Ended.END
+
+
 async def test_stale_frames_of_the_old_turn_change_nothing(
     provider: OpenAIServer, start_gateway: StartGateway, start_device: StartDevice
 ) -> None:

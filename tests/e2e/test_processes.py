@@ -213,16 +213,21 @@ async def test_what_is_erased_from_beside_does_not_come_back(
         assert (await onlooker.request("sessions"))["data"] == []
         stats = await onlooker.statistics()
         assert (stats["total_sessions"], stats["active_sessions"]) == (0, [])
-    # Not even when the broker comes back without anything retained, and the gateway restores what it knows.
-    await broker.stop()
-    await broker.start()
-    await gateway.wait_connected(10)
+    hall = await stack.enter_async_context(SoftwareDevice(broker.url, "hall"))
+    await asks(hall, "hello")
+    await hall.wait_state("idle", 10)
+    # Not even when the broker comes back with nothing retained, and the gateway restores what it knows, hall's last.
     async with Onlooker(broker.url) as onlooker:
-        await onlooker.message("voice/gateway/status", b"online")
-        assert not onlooker.on("voice/kitchen/state")
-        assert not onlooker.on("voice/office/state")
-    await until_answered(kitchen, "what is it")
-    assert conversation(provider) == ["what is it"]
+        await onlooker.message("voice/hall/state")
+        await broker.stop()
+        seen = len(onlooker.on("voice/hall/state"))
+        await broker.start()
+        await onlooker.nth("voice/hall/state", seen)
+        await until_answered(kitchen, "what is it")
+        assert conversation(provider) == ["what is it"]
+        await onlooker.json("voice/kitchen/state", state="idle")
+        states = [message.payload for message in onlooker.messages if message.topic.endswith("/state")]
+    assert not any(b"my name" in state or b"question 3" in state for state in states)
     await gateway.__aexit__(None, None, None)
 
 

@@ -77,6 +77,25 @@ class TestConversation:
             await store.record_turn(turn(turn=1), epoch)
         assert len(await store.turns(KITCHEN.id, 10)) == 2
 
+    async def test_the_newest_reply_can_be_corrected_unless_it_was_erased(self, store: Store) -> None:
+        epoch = await store.open_session(KITCHEN, MANY, NOW)
+        other = await store.open_session(HALL, MANY, NOW)
+        first, second = turn(said="one two"), turn(turn=2, said="three four")
+        for record in (first, second):
+            await store.record_turn(record, epoch)
+        await store.record_turn(turn(HALL, turn=2, said="three four"), other)
+        assert await store.amend_reply(second, epoch, "three")
+        assert [message.text for message in await store.history(KITCHEN.id, 9)] == [
+            "hello",
+            "one two",
+            "hello",
+            "three",
+        ]
+        assert [record.said for record in await store.turns(KITCHEN.id, 9)] == ["one two", "three"]
+        assert [message.text for message in await store.history(HALL.id, 9)] == ["hello", "three four"]
+        await store.forget(KITCHEN.id)
+        assert not await store.amend_reply(second, epoch, "three")
+
     async def test_text_that_databases_refuse_is_cleaned(self, store: Store) -> None:
         await store.save_device_info(KITCHEN, {"name": "a\x00b\ud800"}, MANY, NOW)
         epoch = await store.open_session(KITCHEN, MANY, NOW)
