@@ -201,10 +201,14 @@ async def test_what_is_erased_from_beside_does_not_come_back(
     for device in devices:
         await asks(device, f"my name is {device.spelling}")
     kitchen, office = devices
+    async with Onlooker(broker.url) as onlooker:  # as does a sketch, which never says that it is online
+        await onlooker.publish("voice/sketch/ask", b"my name is sketch")
+        await onlooker.json("voice/sketch/state", state="idle")
     where = ("--data-dir", str(tmp_path), "--mqtt-url", broker.url)
 
-    assert (await cli("sessions", "forget", "kitchen", "--yes", *where)).code == 0
-    assert "voice/kitchen/state" not in await retained_topics(broker.url)
+    for device in ("kitchen", "sketch"):
+        assert (await cli("sessions", "forget", device, "--yes", *where)).code == 0
+        assert f"voice/{device}/state" not in await retained_topics(broker.url)
     exchange = await is_speaking(office, provider)
     assert (await cli("cleanup", "--days", "0", "--yes", *where)).code == 0
     await office.abort()
