@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     reply_buffer_ms: Count = Field(3000, description="Audio sent ahead to a device that sent no hello, in ms")
 
     # Keeping house
-    cleanup_days: Count = Field(30, description="Sessions idle for this many days are removed")
+    cleanup_days: Count = Field(30, le=365_000, description="Sessions idle for this many days are removed")
     cleanup_interval_h: float = Field(24.0, ge=0, description="Hours between automatic clean-ups; 0: never")
     stats_interval_s: Positive = Field(5.0, description="Shortest time between two publications of the statistics")
     log_format: Literal["human", "json"] = Field("human", description="Log lines for people or for machines")

@@ -221,7 +221,7 @@ async def test_a_flood_is_cut_and_told_once(
             assert (told["turn"], told["retryable"]) == (None, True)
             assert "20 messages wait" in told["message"]
         assert (await exchange.done(20))["outcome"] == "completed"
-        assert (await onlooker.statistics())["dropped"]["messages"] > 50
+        assert (await onlooker.statistics())["dropped"]["messages"] > 0
         events = [json.loads(message.payload) for message in onlooker.on("voice/flooding/event")]
     assert [event.get("code") for event in events].count("busy") == 1
     await still_answers(device)
