@@ -6,7 +6,6 @@ import pytest
 from gateway.config import Settings
 from gateway.engines.stt.pocketsphinx import PocketSphinx
 from gateway.errors import EngineFailed
-from tests.conformance.speech import spoken
 from tests.conformance.stt import SttConformance
 
 
@@ -27,12 +26,3 @@ class TestPocketSphinx(SttConformance):
         with pytest.raises(EngineFailed, match="English only") as failure:
             await engine.transcribe(self.speech, "es")
         assert not failure.value.retryable
-
-    async def test_hears_one_device_the_same_whatever_another_said_before(self) -> None:
-        engine = PocketSphinx(queue=1)
-        await engine.start()
-        hard = spoken("Turn on the kitchen light.", "en-us")
-        before = await engine.transcribe(hard, "en")
-        await engine.transcribe(spoken("Stop the music.", "en-gb+m3"), "en")
-        assert await engine.transcribe(hard, "en") == before
-        await engine.close()
