@@ -1,5 +1,6 @@
 """The statistics that Home Assistant and operators read. Pure."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -58,8 +59,10 @@ def statistics_report(
 
 
 def percentile(values: Sequence[int], share: float) -> int | None:
-    """The value below which `share` (0..1) of `values` lie, by nearest rank; None without values."""
+    """The smallest of `values` that at least `share` (above 0, to 1) of them do not exceed; None without values.
+
+    This is the nearest rank: always a value that occurred, the lower of two at the median.
+    """
     if not values:
         return None
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return sorted(values)[math.ceil(share * len(values)) - 1]
