@@ -17,9 +17,6 @@ run: .venv/.run-stamp ## Serve until Ctrl-C
 
 test: lint ## Format, lint, types and every test
 	@scripts/test-system-packages.sh
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/mypy
 	.venv/bin/pytest --cov --cov-report=term $(ARGS)
 
 lint: .venv/.dev-stamp ## Format, lint and types only
