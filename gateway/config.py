@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.settings_values import check_pattern, check_prompt, check_timezone, decode_list
+from gateway.settings_values import check_pattern, check_prompt, check_root_topic, check_timezone, decode_list
 
 DEFAULT_SYSTEM_PROMPT = (
     "You are the voice assistant of the device {name}. Answer in {language}, clearly and directly, in one to three"
@@ -30,6 +30,7 @@ Count = Annotated[int, Field(ge=1)]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 Pattern = Annotated[str, AfterValidator(check_pattern)]
 Prompt = Annotated[str, AfterValidator(check_prompt)]
+RootTopic = Annotated[str, AfterValidator(check_root_topic)]
 TimeZone = Annotated[str, AfterValidator(check_timezone)]
 
 
@@ -58,7 +59,7 @@ class Settings(BaseSettings):
     mqtt_ca_file: UserPath | None = Field(None, description="CA certificate (PEM) that signs an mqtts:// broker")
     mqtt_qos_in: Literal[0, 1] = Field(0, description="QoS of the subscription to audio; 0 loses less (see docs)")
     mqtt_qos_out: Literal[0, 1] = Field(0, description="QoS at which replies are published")
-    root_topic: str = Field("voice", description="First level(s) of every topic")
+    root_topic: RootTopic = Field("voice", description="First level(s) of every topic")
 
     # Where things are kept
     data_dir: UserPath = Field(Path("data"), description="Folder of the default database and of generated files")

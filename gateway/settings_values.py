@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.config import Settings
 
+ROOT_TOPIC_MAX = 200
+"""Bytes. What follows it in a topic, at most about 80 bytes, is far within MQTT's 65535."""
+
 PROMPT_PLACEHOLDERS = ("device", "name", "language", "date", "time")
 
 
@@ -52,6 +55,20 @@ def check_timezone(name: str) -> str:
         hint = nearest(name, sorted(known))
         raise ValueError(f"{name!r} is no IANA time zone" + (f"; did you mean {hint!r}?" if hint else ""))
     return name
+
+
+def check_root_topic(root: str) -> str:
+    """Accept what may stand before every topic: names that can be published to, one or more levels of them."""
+    example = "write it like voice or home/voice"
+    if not all(root.split("/")):
+        raise ValueError(f"has an empty level (nothing before, between or after a /): {example}")
+    if any(character in root for character in "+#\0"):
+        raise ValueError(f"must not hold +, # or a NUL character, with which nothing can be published: {example}")
+    if root.startswith("$"):
+        raise ValueError(f"must not begin with $, which belongs to the broker itself: {example}")
+    if (size := len(root.encode("utf-8", "surrogatepass"))) > ROOT_TOPIC_MAX:
+        raise ValueError(f"is {size} bytes long, more than {ROOT_TOPIC_MAX}: {example}")
+    return root
 
 
 def decode_list(value: object) -> object:

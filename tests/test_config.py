@@ -191,6 +191,18 @@ def test_an_unknown_name_is_named_with_the_nearest_right_one(
         ("system_prompt", "You are {nme}.", "{nme} is not one of {device}, {name}, {language}, {date}, {time}"),
         ("system_prompt", "It is {date:%d}.", "{date} is not one of"),
         ("system_prompt", "{", "write a brace that is meant as such twice"),
+        ("root_topic", "/voice", "has an empty level"),
+        ("root_topic", "home//voice", "has an empty level"),
+        (
+            "root_topic",
+            "voice/",
+            "has an empty level (nothing before, between or after a /): write it like voice or home/voice",
+        ),
+        ("root_topic", "home/+", "must not hold +, # or a NUL"),
+        ("root_topic", "voice/#", "must not hold +, # or a NUL"),
+        ("root_topic", "vo\0ice", "must not hold +, # or a NUL"),
+        ("root_topic", "$SYS/voice", "must not begin with $"),
+        ("root_topic", "ñ" * 101, "is 202 bytes long, more than 200"),
         ("cache_skip", '["("]', "'(' is no regular expression: missing )"),
         ("cache_skip", "hora", "a list is written as JSON"),
         ("cache_skip", "5", "must be a list of texts"),
@@ -200,6 +212,11 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, said
     told = mistakes(tmp_path, environ={variable_name(name): value})
     assert told.startswith(variable_name(name))
     assert said in told
+
+
+@pytest.mark.parametrize("root", ["voice", "home/voice", "casa de mañana", "a" * 200, "v$"])
+def test_a_root_topic_may_have_levels_and_any_letters(root: str, tmp_path: Path) -> None:
+    assert load(tmp_path, environ={"GATEWAY_ROOT_TOPIC": root}).settings.root_topic == root
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
