@@ -67,6 +67,7 @@ class Gateway:
         self._zone: tzinfo | None = ZoneInfo(settings.timezone) if settings.timezone else None
         self._began = time.monotonic()
         self._overflows = 0
+        self._embedded: EmbeddedBroker | None = None
         self._stack = AsyncExitStack()
         self.notes: list[str] = []
         """What a person should know: engines that fell back to offline ones."""
@@ -185,7 +186,7 @@ class Gateway:
     async def _start_embedded_broker(self, stack: AsyncExitStack) -> None:
         if self._url.kind is not BrokerKind.EMBEDDED:
             return
-        embedded = EmbeddedBroker(self._url, self.settings.data_dir)
+        self._embedded = embedded = EmbeddedBroker(self._url, self.settings.data_dir)
         await embedded.start()
         stack.push_async_callback(embedded.stop)
         self._url = embedded.url
@@ -242,6 +243,9 @@ class Gateway:
                 "events": self._publisher.dropped,
                 "requests": self._requests.refused,
                 "publications": self._broker.unpublished,
+                "receptions": self._broker.receive_errors,
+                "retained": self._broker.retained_forgotten,
+                "embedded_broker": self._embedded.dropped if self._embedded is not None else 0,
                 "store_calls": self._store.refused + self._store.failed,
             },
             uptime_s=round(time.monotonic() - self._began),
@@ -267,12 +271,13 @@ class Gateway:
 
     async def _stop_serving(self) -> None:
         """End running turns, tell what happened, take leave."""
+        # First, so that none asks for a session that is closed.
+        await self._requests.stop()
         try:
             async with asyncio.timeout(TURNS_END_S):
                 await self._sessions.close()
         except TimeoutError:
             log.warning("some turns did not end in time")
-        await self._requests.stop()
         await self._publisher.stop(FLUSH_S)
         try:
             async with asyncio.timeout(FLUSH_S):

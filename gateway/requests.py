@@ -119,6 +119,9 @@ class Requests:
             await self._broker.publish(self._topics.response(verb), to_json(response), qos=1)
         except BrokerUnavailable as exc:
             log.warning("the answer to the request %r could not be sent: %s", verb, exc)
+        except Exception:
+            # An operator misses one answer; the next request is answered all the same.
+            log.exception("the answer to the request %r could not be sent", verb)
 
     async def _do(self, verb: str, body: dict[str, Any]) -> Any:
         match verb:
