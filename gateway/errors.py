@@ -69,7 +69,8 @@ class StageFailed(ReportableError):
 class EngineFailed(GatewayError):
     """One engine failed at one piece of work; another may still do it.
 
-    `rest_s`, if given, is how long the engine asked to be left alone (a 429's Retry-After, say).
+    `rest_s`, if given, is how long the engine asked to be left alone (a 429's Retry-After, say); 0 when the work was
+    not for this engine (a language that it does not speak) and it is well for everyone else.
     `timed_out` tells slow from broken.
     """
 

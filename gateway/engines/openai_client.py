@@ -8,6 +8,7 @@ import os
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Final
 
 import httpx2
 import openai
@@ -20,6 +21,8 @@ DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _PLACEHOLDER_KEY = "none"
 """Local servers want no key, and the library wants one."""
 _LONGEST_QUOTE = 200
+_ONLY_THIS_WORK: Final = frozenset({400, 413, 422})
+"""Too long a conversation, a content filter, audio that it does not take: the server is well for everyone else."""
 
 
 def open_client(*, timeout_s: float) -> openai.AsyncOpenAI:
@@ -82,7 +85,9 @@ def errors_mapped(client: openai.AsyncOpenAI) -> Generator[None]:
         raise EngineFailed(
             f"{host} answered {error.status_code}: {_quote(error, client)}",
             retryable=error.status_code >= 500,
-            rest_s=retry_after_s(error.response.headers.get("retry-after")),
+            rest_s=0.0
+            if error.status_code in _ONLY_THIS_WORK
+            else retry_after_s(error.response.headers.get("retry-after")),
         ) from error
     except (openai.OpenAIError, ValueError) as error:
         # ValueError: a body that is not the JSON that it promised to be.

@@ -47,23 +47,26 @@ class OpenAIFailures:
         return failure.value
 
     @pytest.mark.parametrize(
-        ("status", "retryable", "words"),
+        ("status", "retryable", "rest_s", "words"),
         [
-            (400, False, "answered 400: told to …"),
-            (401, False, "refuses the key"),
-            (403, False, "refuses the key"),
-            (404, False, "answered 404: told to …"),
-            (500, True, "answered 500"),
-            (503, True, "answered 503"),
+            (400, False, 0.0, "answered 400: told to …"),
+            (401, False, None, "refuses the key"),
+            (403, False, None, "refuses the key"),
+            (404, False, None, "answered 404: told to …"),
+            (413, False, 0.0, "answered 413"),
+            (422, False, 0.0, "answered 422"),
+            (500, True, None, "answered 500"),
+            (503, True, None, "answered 503"),
         ],
     )
     async def test_a_refusal_says_what_and_whether_to_try_again(
-        self, engine: Any, server: OpenAIServer, status: int, retryable: bool, words: str
+        self, engine: Any, server: OpenAIServer, status: int, retryable: bool, rest_s: float | None, words: str
     ) -> None:
         self.endpoint(server).answer = Status(status, message=f"told to {KEY}")
         failure = await self.fail(engine)
         assert words in failure.message
         assert failure.retryable is retryable
+        assert failure.rest_s == rest_s
         assert not failure.timed_out
         assert len(self.endpoint(server).requests) == 1
 

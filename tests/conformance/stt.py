@@ -4,11 +4,15 @@ import asyncio
 import contextlib
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from gateway.engines.chain import SttChain
 from gateway.engines.protocols import SpeechToText
+from gateway.errors import EngineFailed
 from gateway.values import Transcript
 from tests.conformance.speech import silence, spoken
+from tests.fakes.engines import ScriptedStt
 
 
 class SttConformance:
@@ -77,3 +81,17 @@ class SttConformance:
 
     def test_describes_itself(self, engine: SpeechToText) -> None:
         assert engine.name in engine.description
+
+
+class OwnLanguagesConformance:
+    """For engines that know some languages only."""
+
+    async def test_refuses_a_language_that_it_does_not_know(self, engine: SpeechToText) -> None:
+        with pytest.raises(EngineFailed, match="'tlh'") as failure:
+            await engine.transcribe(silence(1.0), "tlh")
+        assert not failure.value.retryable
+
+    async def test_what_it_does_not_know_for_one_device_it_is_asked_by_the_next(self, engine: SpeechToText) -> None:
+        chain = SttChain([engine, ScriptedStt("other", ["other"])], timeout_s=15, rest_s=30)
+        heard = [(await chain.transcribe(silence(1.0), code, lambda *_: None)).text for code in ("tlh", "en")]
+        assert heard == ["other", ""]

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from gateway.audio import Pcm
+from gateway.engines.chain import TtsChain
 from gateway.engines.protocols import TextToSpeech
 from gateway.errors import EngineFailed
+from tests.fakes.engines import ScriptedTts
 
 
 async def spoken_by(engine: TextToSpeech, text: str, language: str = "es") -> Pcm:
@@ -58,6 +60,16 @@ class OwnVoicesConformance:
         with pytest.raises(EngineFailed) as failure:
             await spoken_by(engine, "nuqneH", "tlh")
         assert not failure.value.retryable
+
+    async def test_what_it_cannot_say_for_one_device_it_is_asked_by_the_next(self, engine: TextToSpeech) -> None:
+        other = ScriptedTts("other", [Pcm(np.full(7, 1, np.int16), 24_000)])
+        chain = TtsChain([engine, other], timeout_s=15, rest_s=30, cache_bytes=0)
+        for text, language in (("nuqneH", "tlh"), (" ", "es")):
+            async with aclosing(chain.speak(text, language, lambda *_: None)) as blocks:
+                assert len((await anext(blocks)).samples) == 7
+        async with aclosing(chain.speak("Hola.", "es", lambda *_: None)) as blocks:
+            assert len((await anext(blocks)).samples) != 7
+        assert other.texts == ["nuqneH", " "]
 
     async def test_has_nothing_to_say_for_no_words(self, engine: TextToSpeech) -> None:
         with pytest.raises(EngineFailed, match="nothing to say"):

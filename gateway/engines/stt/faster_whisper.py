@@ -87,7 +87,9 @@ class FasterWhisper:
             EngineBusy: too many utterances wait.
         """
         if language is not None and language not in self._model.supported_languages:
-            raise EngineFailed(f"{self._model_name} does not know the language {language!r}", retryable=False)
+            raise EngineFailed(
+                f"{self._model_name} does not know the language {language!r}", retryable=False, rest_s=0.0
+            )
         return await self._workers.run(lambda abandoned: self._transcribe(speech, language, abandoned))
 
     def _transcribe(self, speech: NDArray[np.float32], language: str | None, abandoned: threading.Event) -> Transcript:

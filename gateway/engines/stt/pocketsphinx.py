@@ -63,7 +63,7 @@ class PocketSphinx:
             EngineBusy: too many utterances wait.
         """
         if language not in (LANGUAGE, None):
-            raise EngineFailed(f"pocketsphinx understands English only, not {language!r}", retryable=False)
+            raise EngineFailed(f"pocketsphinx understands English only, not {language!r}", retryable=False, rest_s=0.0)
         if not await self._detector.contains_speech(speech):
             return Transcript("", LANGUAGE)
         pcm = to_int16(speech).tobytes()

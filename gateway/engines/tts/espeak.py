@@ -82,7 +82,7 @@ class EspeakSpeech:
             EngineBusy: too many texts wait.
         """
         if not any(map(str.isalnum, text)):
-            raise EngineFailed("there is nothing to say in the text", retryable=False)
+            raise EngineFailed("there is nothing to say in the text", retryable=False, rest_s=0.0)
         blocks: asyncio.Queue[NDArray[np.int16] | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -101,7 +101,9 @@ class EspeakSpeech:
             if samples == 0:
                 raise EngineFailed("espeak made no audio")
             if samples > LONGEST_SPEECH_S * self._library.sample_rate:
-                raise EngineFailed(f"the text takes longer than {LONGEST_SPEECH_S} s to speak", retryable=False)
+                raise EngineFailed(
+                    f"the text takes longer than {LONGEST_SPEECH_S} s to speak", retryable=False, rest_s=0.0
+                )
 
         work = asyncio.create_task(self._workers.run(synthesise), name="espeak")
         work.add_done_callback(lambda _: blocks.put_nowait(None))
@@ -110,7 +112,7 @@ class EspeakSpeech:
                 yield Pcm(block, self._library.sample_rate)
             await work
         except ValueError as error:
-            raise EngineFailed(f"espeak has no voice for {language!r}", retryable=False) from error
+            raise EngineFailed(f"espeak has no voice for {language!r}", retryable=False, rest_s=0.0) from error
         except RuntimeError as error:
             raise EngineFailed(f"espeak failed: {error}") from error
         finally:

@@ -97,10 +97,10 @@ class GoogleTranslateSpeech:
         """
         code = _LANGUAGES.get(language, language)
         if code not in tts_langs():
-            raise EngineFailed(f"gtts does not speak {language!r}", retryable=False)
+            raise EngineFailed(f"gtts does not speak {language!r}", retryable=False, rest_s=0.0)
         pieces = [piece for piece in split(text) if any(map(str.isalnum, piece))]
         if not pieces:
-            raise EngineFailed("there is nothing to say in the text", retryable=False)
+            raise EngineFailed("there is nothing to say in the text", retryable=False, rest_s=0.0)
         for piece in pieces:
             yield await self._fetch(piece, code)
 
@@ -139,4 +139,6 @@ def _failure(error: gtts.gTTSError | ValueError) -> EngineFailed:
         return EngineFailed("the service is asked too often (429)", rest_s=rest_s, retryable=False)
     if response.ok:
         return EngineFailed("the service answered no audio")
+    if response.status_code == requests.codes.bad_request:
+        return EngineFailed("the service refuses the text (400)", retryable=False, rest_s=0.0)
     return EngineFailed(f"the service answered {response.status_code}", retryable=response.status_code >= 500)

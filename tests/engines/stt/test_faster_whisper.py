@@ -11,10 +11,10 @@ import pytest
 from gateway.config import Settings
 from gateway.engines.choosing import MINIATURE_MODEL
 from gateway.engines.stt.faster_whisper import FasterWhisper
-from gateway.errors import ConfigurationError, EngineBusy, EngineFailed
+from gateway.errors import ConfigurationError, EngineBusy
 from gateway.values import Transcript
 from tests.conformance.speech import silence, spoken
-from tests.conformance.stt import SttConformance
+from tests.conformance.stt import OwnLanguagesConformance, SttConformance
 
 
 def make(model: str | Path = MINIATURE_MODEL, *, workers: int = 2, queue: int = 8, **settings: str) -> FasterWhisper:
@@ -39,7 +39,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-class TestFasterWhisper(SttConformance):
+class TestFasterWhisper(SttConformance, OwnLanguagesConformance):
     async def test_detects_the_language(self, engine: FasterWhisper) -> None:
         assert await engine.transcribe(self.speech, None) == Transcript("What time is it?", "en")
         assert await engine.transcribe(spoken("¿Qué hora es?", "es"), None) == Transcript("¿Qué hora es?", "es")
@@ -48,11 +48,6 @@ class TestFasterWhisper(SttConformance):
         quiet = silence(3.0)
         for speech in ((quiet, self.speech), (self.speech, quiet), (quiet, self.speech, quiet)):
             assert (await engine.transcribe(np.concatenate(speech), "en")).text == "What time is it?"
-
-    async def test_a_language_that_whisper_does_not_know_is_for_another_engine(self, engine: FasterWhisper) -> None:
-        with pytest.raises(EngineFailed, match="'tlh'") as failure:
-            await engine.transcribe(self.speech, "tlh")
-        assert not failure.value.retryable
 
     async def test_more_than_may_wait_is_busy(self) -> None:
         engine = make(workers=1, queue=1)

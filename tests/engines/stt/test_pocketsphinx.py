@@ -5,8 +5,7 @@ import pytest
 
 from gateway.config import Settings
 from gateway.engines.stt.pocketsphinx import PocketSphinx
-from gateway.errors import EngineFailed
-from tests.conformance.stt import SttConformance
+from tests.conformance.stt import OwnLanguagesConformance, SttConformance
 
 
 @pytest.fixture(scope="module")
@@ -17,12 +16,7 @@ def engine() -> Iterator[PocketSphinx]:
     asyncio.run(engine.close())
 
 
-class TestPocketSphinx(SttConformance):
+class TestPocketSphinx(SttConformance, OwnLanguagesConformance):
     # One of the few phrases that a model of human speech recognises as espeak says them.
     question, voice = "What are you doing?", "en-us+m3"
     heard = "what are you doing"
-
-    async def test_passes_other_languages_on(self, engine: PocketSphinx) -> None:
-        with pytest.raises(EngineFailed, match="English only") as failure:
-            await engine.transcribe(self.speech, "es")
-        assert not failure.value.retryable

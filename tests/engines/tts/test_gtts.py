@@ -79,13 +79,14 @@ class TestGoogleTranslateSpeech(TtsConformance, OwnVoicesConformance):
         [
             (Response(500), "answered 500", 2),
             (Response(404), "answered 404", 1),
+            (Response(400), "refuses the text", 1),
             (Response(head=False, ending=Ending.CLOSE), "cannot be reached", 2),
             (Response(head=False, ending=Ending.HANG), "in time", 2),
             (Response(pieces=(b'"jQ1olc",null',)), "no audio", 2),
             (Response(), "cannot be decoded", 1),
             (wrapped(b"not an MP3"), "cannot be decoded", 1),
         ],
-        ids=["500", "404", "refused", "hangs", "no audio", "nothing", "not an MP3"],
+        ids=["500", "404", "400", "refused", "hangs", "no audio", "nothing", "not an MP3"],
     )
     async def test_gives_up(
         self,
