@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     llm_timeout_s: Positive = Field(30.0, description="Longest generation of a whole answer, in seconds")
     llm_max_tokens: Count = Field(100, description="Longest answer, in tokens")
     llm_temperature: float = Field(0.3, ge=0, le=2, description="Sampling temperature of the chat model")
-    tts_timeout_s: Positive = Field(15.0, description="Longest wait for the next audio of one synthesis, in seconds")
+    tts_timeout_s: Positive = Field(15.0, description="Longest synthesis of one piece of an answer, in seconds")
     engine_rest_s: Positive = Field(30.0, description="How long an engine that failed is passed over, in seconds")
     speech_cache_mb: int = Field(32, ge=0, description="Memory for synthesised sentences shared by all devices, in MiB")
 

@@ -111,16 +111,9 @@ class ChatChain:
 
     async def _timed(self, pieces: AsyncIterator[str]) -> AsyncGenerator[str, None]:
         """Pass `pieces` on within both limits, without what comes before the first text."""
-        now = asyncio.get_running_loop().time
+        stopwatch = _Stopwatch()
         begun = False
-        spent_s = 0.0
-        while True:
-            asked_at = now()
-            limit_s = self._timeout_s if begun else self._first_token_s
-            piece = await _in_time(anext(pieces, None), limit_s - spent_s, of_s=limit_s)
-            spent_s += now() - asked_at
-            if piece is None:
-                return
+        while (piece := await stopwatch.next(pieces, self._timeout_s if begun else self._first_token_s)) is not None:
             begun = begun or bool(piece.strip())
             if begun:
                 yield piece
@@ -138,7 +131,7 @@ class TtsChain:
         cache_bytes: int,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`timeout_s` limits the wait for the first and for each further block of audio of a piece."""
+        """`timeout_s` limits the time that one engine takes for a piece, all its blocks together."""
         self._order = EngineOrder(Stage.TTS, engines, rest_s=rest_s, clock=clock)
         self._timeout_s = timeout_s
         self.cache = SpeechCache(cache_bytes)
@@ -166,7 +159,8 @@ class TtsChain:
             begun = False
             with attempt as engine:
                 async with _closing(engine.speak(text, language)) as blocks:
-                    while (block := await _in_time(anext(blocks, None), self._timeout_s)) is not None:
+                    stopwatch = _Stopwatch()
+                    while (block := await stopwatch.next(blocks, self._timeout_s)) is not None:
                         if len(block.samples):
                             begun = True
                             recording.add(block)
@@ -182,6 +176,26 @@ class TtsChain:
 
     async def close(self) -> None:
         await self._order.close()
+
+
+class _Stopwatch:
+    """Runs only while an engine works on its next piece, not while its user takes the last one."""
+
+    def __init__(self) -> None:
+        self._spent_s = 0.0
+
+    async def next(self, pieces: AsyncIterator[T], limit_s: float) -> T | None:
+        """Return the next of `pieces`, or None after the last.
+
+        Raises:
+            EngineFailed: all pieces so far took more than `limit_s` seconds together.
+        """
+        now = asyncio.get_running_loop().time
+        asked_at = now()
+        try:
+            return await _in_time(anext(pieces, None), limit_s - self._spent_s, of_s=limit_s)
+        finally:
+            self._spent_s += now() - asked_at
 
 
 async def _in_time(work: Awaitable[T], limit_s: float, *, of_s: float | None = None) -> T:

@@ -390,12 +390,30 @@ async def test_a_voice_that_says_nothing_has_failed(silent: list[Pcm]) -> None:
 
 
 @in_virtual_time
-async def test_the_time_limit_holds_for_each_block() -> None:
+async def test_the_time_limit_holds_for_the_whole_piece() -> None:
     passed_over = PassedOver()
-    first = ScriptedTts("first", [14.0, block(1), 14.0, block(2), never()])
-    assert await spoken(tts(first, ScriptedTts("second", [block(3)])), "hello", passed_over) == [1, 2, 3]
+    dripping = ScriptedTts("dripping", [step for value in range(1, 100) for step in (4.0, block(value))])
+    assert await spoken(tts(dripping, ScriptedTts("second", [block(0)])), "hello", passed_over) == [1, 2, 3, 0]
     assert passed_over.reports[0][2] == "took longer than 15 s"
-    assert first.running == 0
+    assert asyncio.get_running_loop().time() == pytest.approx(15)
+    assert dripping.running == 0
+
+
+@in_virtual_time
+async def test_a_slow_listener_is_not_held_against_the_voice() -> None:
+    chain = tts(ScriptedTts("first", [4.0, block(1), 4.0, block(2), 4.0, block(3)]))
+    heard = []
+    async for pcm in chain.speak("hello", "en", PassedOver()):
+        await asyncio.sleep(40)
+        heard.append(int(pcm.samples[0]))
+    assert heard == [1, 2, 3]
+
+
+@in_virtual_time
+async def test_a_voice_that_only_drips_ends_in_a_timeout() -> None:
+    with pytest.raises(StageFailed) as caught:
+        await spoken(tts(ScriptedTts("first", [4.0, block(1), never()])))
+    assert caught.value.code == ErrorCode.TIMEOUT
 
 
 async def test_when_no_voice_works_the_stage_has_failed() -> None:
