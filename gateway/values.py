@@ -127,14 +127,6 @@ class Message:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A piece of a reply that is spoken in one go, counted from 0."""
-
-    index: int
-    text: str
-
-
 class Outcome(StrEnum):
     """How a turn ended."""
 

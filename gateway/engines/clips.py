@@ -26,7 +26,6 @@ CLIP_TEXTS: Final = {
         "audio_too_long": "Eso ha sido demasiado largo.",
         "internal": "Algo ha fallado por mi parte. Inténtalo otra vez.",
         "nothing_heard": "No he oído nada.",
-        "forgotten": "De acuerdo, lo he olvidado todo.",
     },
     "en": {
         "stt_failed": "I could not understand you. Please try again.",
@@ -40,31 +39,26 @@ CLIP_TEXTS: Final = {
         "audio_too_long": "That was too long.",
         "internal": "Something went wrong on my side. Please try again.",
         "nothing_heard": "I did not hear anything.",
-        "forgotten": "All right, I have forgotten everything.",
     },
 }
 """What each clip says, by language and name. Every language has the same names."""
 
 FALLBACK_LANGUAGE: Final = "en"
 
-_CLIP_OF_CODE: Final = {ErrorCode.NO_SPEECH: "nothing_heard"}
-"""The error codes whose clip has another name. A code without a clip of its own has `internal`."""
-
 
 def clip(name: str, language: str) -> Pcm:
     """Return the clip for `name`, an error code or a key of `CLIP_TEXTS`, in `language` or else in English.
 
-    It is read when first asked for (about a millisecond) and then kept.
+    An error code without a clip of its own has `internal`. A clip is read when first asked for (about a millisecond) and then kept.
 
     Raises:
         KeyError: `name` is neither a clip nor an error code.
     """
     texts = CLIP_TEXTS.get(language, CLIP_TEXTS[FALLBACK_LANGUAGE])
     if name not in texts:
-        try:
-            name = _CLIP_OF_CODE.get(ErrorCode(name), "internal")
-        except ValueError:
-            raise KeyError(f"there is no clip {name!r}") from None
+        if name not in set(ErrorCode):
+            raise KeyError(f"there is no clip {name!r}")
+        name = "internal"
     return _read(str(name), language if language in CLIP_TEXTS else FALLBACK_LANGUAGE)
 
 

@@ -42,7 +42,6 @@ def test_another_language_is_answered_in_english() -> None:
 
 def test_codes_without_a_clip_of_their_own_share_one() -> None:
     assert clip(ErrorCode.STORE_FAILED, "es") is clip("internal", "es")
-    assert clip(ErrorCode.NO_SPEECH, "es") is clip("nothing_heard", "es")
 
 
 def test_a_name_that_is_nothing_is_refused() -> None:
@@ -51,5 +50,5 @@ def test_a_name_that_is_nothing_is_refused() -> None:
 
 
 def test_a_clip_is_a_file_that_any_player_plays() -> None:
-    with clip_file("forgotten", "es").open("rb") as file:
+    with clip_file("nothing_heard", "es").open("rb") as file:
         assert soundfile.info(file).format == "FLAC"
