@@ -8,9 +8,10 @@ is cancelled.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from gateway.engines.vad import SpeechDetector, SpeechStream
 from gateway.errors import DeviceFault, EngineBusy, ErrorCode, SessionLimitReached, Stage, StoreError
@@ -45,11 +46,16 @@ from gateway.wire.topics import Leaf, Topics, largest_payload
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 CANCEL_WAIT_S = 3.0
 """A cancelled turn that has not ended by then is left behind; whatever it still sends is known by its number."""
 
 RECORD_WAIT_S = 0.2
 """The next turn does not wait longer for the record of the last one; the store keeps their order."""
+
+RECORD_PATIENCE_S = 3.0
+"""A turn is told to be done after this even if its record is still not written, and that is told first."""
 
 PENDING_TEXTS = 8
 """Texts of `say` and `ask` that may wait for the turn before them."""
@@ -78,6 +84,16 @@ class _Pending:
     kind: TurnKind
     text: str
     language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """The utterance that is open. `refusal` is why it will not be answered: it is one too many."""
+
+    turn: int
+    started_at: datetime
+    device: DeviceAddress
+    refusal: DeviceFault | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +150,11 @@ class Session:
         self._turn: Turn | None = None
         self._task: asyncio.Task[None] | None = None
         self._playing: _Playing | None = None
-        self._open: tuple[int, datetime, DeviceAddress] | None = None
+        self._open: _Recording | None = None
         self._pending: deque[_Pending] = deque()
         self._turn_starts = SlidingWindow(settings.turns_per_minute, 60.0)
         self._faults = SlidingWindow(FAULTS_TOLD, FAULT_WINDOW_S)
-        self._writes: set[asyncio.Task[None]] = set()
+        self._writes: set[asyncio.Task[Any]] = set()
 
     # From outside
 
@@ -222,17 +238,25 @@ class Session:
             self._overflowing = self._overflowing and bool(self._inbox)
         elif deadline is not None and deadline <= now:
             await self._apply(self._assembler.tick(now), now)
-        elif self._pending and self._task is None and self._open is None:
+        elif self._pending and self._task is None and self._open is None and self._played_out_at <= now:
             await self._start_pending(self._pending.popleft())
-        elif self._task is None and deadline is None:
+        elif self._task is None and deadline is None and not self._pending:
             return False
         else:
+            if self._pending and self._task is None and self._open is None:
+                deadline = min(self._played_out_at, self._played_out_at if deadline is None else deadline)
             try:
                 async with asyncio.timeout(None if deadline is None else deadline - now):
                     await self._wake.wait()
             except TimeoutError:
                 pass
         return True
+
+    @property
+    def _played_out_at(self) -> float:
+        """When the device has played what it holds of the last reply. A text that follows it waits until then: the
+        device could not hold both, and might take the new reply for the end of the old."""
+        return self._playing.until if self._playing is not None else 0.0
 
     async def _handle(self, item: _Arrived | _ForgetAsked) -> None:
         if isinstance(item, _ForgetAsked):
@@ -253,13 +277,14 @@ class Session:
         """Recall once what the store knows of the device, so that it is served right before it speaks up."""
         if self._known:
             return
-        self._known = True
         try:
             known = await self._services.turns.store.session(self.id)
             number = await self._services.turns.store.newest_number(self.id, FIRST_GATEWAY_TURN)
         except StoreError as exc:
+            # Tried again with the next message.
             self._tell_store(exc)
             return
+        self._known = True
         if number is not None:
             self._assembler.continue_after(number)
         if known is None:
@@ -311,12 +336,19 @@ class Session:
                 self._pending.clear()
                 await self._apply(self._assembler.cancel(), arrived.at)
                 await self._stop()
-            case Played(turn=turn, seq=seq):
-                answering = self._turn or (self._playing.turn if self._playing else None)
-                if answering is not None and answering.number == turn and seq is not None:
-                    answering.played(seq)
+            case Played() as played:
+                self._note_played(played)
             case Forget():
                 await self._forget()
+
+    def _note_played(self, played: Played) -> None:
+        answering = self._turn or (self._playing.turn if self._playing else None)
+        if answering is None or answering.number != played.turn:
+            return
+        if played.seq is not None:
+            answering.played(played.seq)
+        if played.end and self._turn is None:
+            self._playing = None
 
     async def _on_say(self, arrived: _Arrived) -> None:
         self._queue_text(TurnKind.SAY, arrived.payload)
@@ -385,18 +417,21 @@ class Session:
 
     async def _open_utterance(self, turn: int) -> None:
         await self._interrupt(flush=True)
-        await self._cut_off_playing()
-        self._open = (turn, self._services.turns.now(), self.address)
+        self._cut_off_playing()
+        self._open = _Recording(turn, self._services.turns.now(), self.address, self._over_rate())
         self._services.turns.emit(Listening(self.address, turn))
 
     async def _drop_utterance(self) -> None:
         """End unanswered the utterance that is being recorded, if one is."""
         if self._open is None:
             return
-        turn, started_at, address = self._open
-        epoch, _ = await self._open_session()
+        recording = self._open
+        # One too many in a minute leaves no trace: a device that only ever begins could fill the database.
+        epoch = None if recording.refusal else (await self._open_session())[0]
         self._open = None
-        record = TurnRecord(address, turn, TurnKind.SPEECH, Outcome.INTERRUPTED, started_at)
+        record = TurnRecord(
+            recording.device, recording.turn, TurnKind.SPEECH, Outcome.INTERRUPTED, recording.started_at
+        )
         await self._record(record, epoch)
 
     # Turns
@@ -423,8 +458,8 @@ class Session:
         text: str = "",
         fault: DeviceFault | None = None,
     ) -> None:
-        fault = fault or self._over_rate()
-        epoch, refusal = await self._open_session()
+        over_rate = self._open.refusal if self._open is not None else self._over_rate()
+        epoch, refusal = (None, over_rate) if over_rate else await self._open_session()
         hello = self._hello
         topic = self._services.topics.device(self._spelling, Leaf.OUT)
         request = TurnRequest(
@@ -505,43 +540,65 @@ class Session:
             await self._interrupt(flush=True)
         elif self._playing is not None and self._now() < self._playing.until:
             await self._playing.turn.recall()
-            await self._cut_off_playing()
+            self._cut_off_playing()
 
-    async def _cut_off_playing(self) -> None:
+    def _cut_off_playing(self) -> None:
         """Correct what is remembered of a reply that was sent whole, if it is cut off while the device plays it and
         the device has said how far it came."""
         playing, self._playing = self._playing, None
         if playing is None or playing.record.outcome is not Outcome.COMPLETED or playing.until <= self._now():
             return
         said = playing.turn.heard_of_reply()
-        if said is None or playing.turn.epoch is None:
-            return
+        if said is not None and playing.turn.epoch is not None:
+            self._write_soon(self._amend(playing.record, playing.turn.epoch, said or NOTHING_HEARD))
+
+    async def _amend(self, record: TurnRecord, epoch: int, said: str) -> None:
         try:
-            await self._services.turns.store.amend_reply(playing.record, playing.turn.epoch, said or NOTHING_HEARD)
+            await self._services.turns.store.amend_reply(record, epoch, said)
         except StoreError as exc:
             self._tell_store(exc)
 
     async def _record(self, record: TurnRecord, epoch: int | None, answer: CachedAnswer | None = None) -> None:
-        name = f"record turn {record.turn:#06x} of {self.id}"
-        write = asyncio.create_task(self._write(record, epoch, answer), name=name)
-        self._writes.add(write)
-        write.add_done_callback(self._writes.discard)
+        write = self._write_soon(self._write(record, epoch, answer))
         await asyncio.wait({write}, timeout=RECORD_WAIT_S)
 
+    def _write_soon(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Write beside everything else; the store keeps the order."""
+        write = asyncio.create_task(work, name=f"write for {self.id}")
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
+        return write
+
     async def _write(self, record: TurnRecord, epoch: int | None, answer: CachedAnswer | None) -> None:
-        """Write the record, then tell that the turn is over: what was told to be done survives a crash."""
+        """Write the record, then tell that the turn is over: what was told to be done survives a crash, unless the
+        database hangs, which is told before."""
         erased = False
-        if epoch is not None:
-            try:
-                erased = not await self._services.turns.store.record_turn(record, epoch)
-                if answer is not None and not erased:
-                    await self._keep_answer(record, epoch, answer)
-            except StoreError as exc:
-                self._tell_store(exc)
-        self._services.turns.emit(TurnEnded(record))
+        try:
+            if epoch is not None:
+                erased = await self._written(record, epoch, answer)
+        except StoreError as exc:
+            self._tell_store(exc)
+        finally:
+            self._services.turns.emit(TurnEnded(record))
         if erased:
             # By another process, while the turn ran: then its words are not to stay in the device's state either.
             self._services.turns.emit(SessionsErased((record.device,), FORGET))
+
+    async def _written(self, record: TurnRecord, epoch: int, answer: CachedAnswer | None) -> bool:
+        """Write a turn and the answer to be kept; True if its conversation was erased meanwhile.
+
+        Raises:
+            StoreError: it was refused, or is still not written after `RECORD_PATIENCE_S`; then it may be later.
+        """
+        writing = self._write_soon(self._services.turns.store.record_turn(record, epoch))
+        await asyncio.wait({writing}, timeout=RECORD_PATIENCE_S)
+        if not writing.done():
+            writing.add_done_callback(_tell_late_failure)
+            raise StoreError(f"turn {record.turn} is not written after {RECORD_PATIENCE_S:g} s; it may be later")
+        erased = not writing.result()
+        if answer is not None and not erased:
+            await self._keep_answer(record, epoch, answer)
+        return erased
 
     async def _keep_answer(self, record: TurnRecord, epoch: int, answer: CachedAnswer) -> None:
         """Keep an answer for the next time that this device asks the same."""
@@ -554,9 +611,11 @@ class Session:
     async def _answer_forget(self, done: "asyncio.Future[int | None]") -> None:
         try:
             result = await self._forget()
-        except StoreError as exc:
+        except Exception as exc:
             if not done.done():
                 done.set_exception(exc)
+            if not isinstance(exc, StoreError):
+                raise
             return
         if not done.done():
             done.set_result(result)
@@ -588,6 +647,11 @@ class Session:
 
 def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
+
+
+def _tell_late_failure(writing: "asyncio.Task[Any]") -> None:
+    if not writing.cancelled() and (error := writing.exception()) is not None:
+        log.warning("a record that was late could not be written: %s", error)
 
 
 def _too_large(what: str, size: int, limit: int) -> DeviceFault:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable
 
 from gateway.broker.protocol import Incoming
-from gateway.errors import ErrorCode, Stage
+from gateway.errors import ErrorCode, Stage, StoreError
 from gateway.events import Failed
 from gateway.limits import SlidingWindow
 from gateway.session import FAULT_WINDOW_S, FAULTS_TOLD, Session, SessionServices
@@ -63,6 +63,8 @@ class Sessions:
         Raises:
             StoreError: it could not be erased.
         """
+        if self._closed:
+            raise StoreError("the gateway is ending; ask again when it is back")
         session = self._sessions.get(device) or self._make(device, device)
         return await session.forget() if session is not None else None
 

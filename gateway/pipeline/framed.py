@@ -9,6 +9,8 @@ from gateway.wire.frame import Frame, FrameCodec, bad_frame
 
 MAX_LATE = 8
 """A frame may come this many frames late and still be put in its place."""
+_BYTES_A_SECOND = 96_000
+"""The most that a second of audio takes in any codec: PCM at 48 kHz. Opus has at most 64 kB (RFC 6716, 510 kbit/s)."""
 _GAP_MAX_S = 1.0
 """Longest silence put in place of one run of lost frames, in seconds; the frames are counted all the same."""
 
@@ -26,6 +28,7 @@ class FramedAudio:
         self._limit_s = limit_s
         self._form_known = False
         self._samples_left = int(limit_s * first.rate)
+        self._bytes_left = int(limit_s * _BYTES_A_SECOND)
         self._parts: list[bytes | Gap] = []
         self._frame_samples = 0
         self._waiting: dict[int, tuple[bytes, int]] = {}
@@ -97,7 +100,11 @@ class FramedAudio:
         if length:
             self._frame_samples = length
             self._samples_left -= length
-        if audio:
+        self._bytes_left -= len(audio)
+        if self._bytes_left < 0:
+            # Packets whose length cannot be read would never reach the limit by their length.
+            self.too_long = True
+        elif audio:
             self._parts.append(audio)
 
     def _give_up(self, frames: int, next_samples: int) -> None:

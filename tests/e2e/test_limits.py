@@ -12,7 +12,8 @@ import soundfile
 from gateway.audio import Pcm
 from gateway.device import Ended, Exchange, SoftwareDevice
 from gateway.engines.clips import clip
-from gateway.values import ReplyForm
+from gateway.store import Store
+from gateway.values import ReplyForm, parse_device_id
 from gateway.wire.frame import Flag, Frame, FrameCodec, encode
 from gateway.wire.topics import UPLINK, Leaf
 from tests.e2e.conftest import StartDevice, StartGateway
@@ -178,6 +179,33 @@ async def test_too_many_questions_are_refused_audibly(start_gateway: StartGatewa
     await refused_audibly(await device.ask("hello"), "rate_limited")
     await refused_audibly(await device.speak(spoken(0), paced=False), "rate_limited")
     await still_answers(other)
+
+
+async def test_a_device_that_only_ever_begins_to_speak_leaves_no_trail(
+    start_gateway: StartGateway, start_device: StartDevice, tmp_path: Path
+) -> None:
+    gateway = await start_gateway(mqtt_url=EMBEDDED, turns_per_minute=3)
+    device = await start_device(gateway, "stutter")
+    for turn in range(1, 21):
+        await device.publish(Leaf.IN, encode(Frame(turn, 0, Flag.START, FrameCodec.PCM, 16000)))
+    await device.event("done", 10, turn=19)
+    await device.abort()
+    await device.event("done", 10, turn=20)
+    store = Store(f"sqlite:///{tmp_path / 'gateway.db'}")
+    await store.start()
+    assert [record.turn for record in await store.turns(parse_device_id("stutter"), 100)] == [1, 2, 3]
+    await store.close()
+
+
+async def test_a_device_that_takes_too_little_for_any_audio_is_told_and_nothing_counts_as_said(
+    start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    device = await start_device(await start_gateway(mqtt_url=EMBEDDED), hello={"v": 1, "max_packet": 60})
+    exchange = await device.speak(spoken(0), paced=False)
+    assert (await exchange.reply(10)).ended is Ended.END
+    done = await exchange.done(10)
+    assert (done["outcome"], done["reply"], done["bytes"]) == ("failed", "", 0)
+    assert "no audio fits" in (await exchange.event("error", 5))["message"]
 
 
 async def test_a_device_beyond_the_number_of_sessions_is_told_audibly(

@@ -249,6 +249,17 @@ def test_a_frame_too_large_is_told_and_dropped() -> None:
     assert the_utterance(device.send(ended(2))).link.lost == 1
 
 
+def test_packets_whose_length_cannot_be_read_end_the_utterance_by_their_size() -> None:
+    device = Device(AssemblyLimits(utterance_max_s=1.0))
+    no_length = b"\x03\x00" + bytes(20_000)
+    steps: list[Step] = []
+    for seq in range(100):
+        steps += device.send(framed(seq, no_length, codec=FrameCodec.OPUS, flags=Flag.START if seq == 0 else Flag.NONE))
+    (closed,) = [step for step in steps if isinstance(step, Closed)]
+    assert closed.too_long
+    assert sum(len(part) for part in closed.utterance.parts if isinstance(part, bytes)) <= 96_000
+
+
 # Lengths
 
 
