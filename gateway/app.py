@@ -67,6 +67,7 @@ class Gateway:
         self._zone: tzinfo | None = ZoneInfo(settings.timezone) if settings.timezone else None
         self._began = time.monotonic()
         self._overflows = 0
+        self._declared_offline = asyncio.Event()
         self._embedded: EmbeddedBroker | None = None
         self._stack = AsyncExitStack()
         self.notes: list[str] = []
@@ -164,12 +165,19 @@ class Gateway:
             )
         )
         self._requests = Requests(
-            settings, self._broker, self._store, self._sessions, self._statistics, self._events.emit
+            settings,
+            self._broker,
+            self._store,
+            self._sessions,
+            self._statistics,
+            self._live.online,
+            self._events.emit,
         )
         await self._publisher.start()
         await self._requests.start()
         stack.push_async_callback(self._stop_serving)
         await self._broker.start()
+        self._start_task(stack, self._keep_online(), "keep online")
         if settings.cleanup_interval_h > 0:
             self._start_task(stack, self._keep_house(settings.cleanup_interval_h * 3600), "keep house")
 
@@ -219,18 +227,31 @@ class Gateway:
             Subscription(self._topics.every_request, 1),
             # The gateway's own, to see when somebody else erases one.
             Subscription(self._topics.every_device(Leaf.STATE)),
+            # Also its own, to see when an earlier run's will says that it is offline.
+            Subscription(self._topics.status, 1),
         ]
 
     # While it runs
 
     def _receive(self, incoming: Incoming) -> None:
         # The most frequent first.
-        if not (self._sessions.route(incoming) or self._requests.route(incoming)):
-            self._publisher.route(incoming)
+        if self._sessions.route(incoming) or self._requests.route(incoming) or self._publisher.route(incoming):
+            return
+        # What was retained before this connection is overwritten by its greeting.
+        if incoming.topic == self._topics.status and incoming.payload != ONLINE and not incoming.retained:
+            self._declared_offline.set()
 
     async def _greet(self) -> None:
         await self._broker.publish(self._topics.status, ONLINE, qos=1, retain=True)
         log.info("gateway ready")
+
+    async def _keep_online(self) -> None:
+        """Contradict the will of an earlier run. After a loss of power the broker finds that connection dead only
+        when its keep-alive has passed, and publishes its will over what this run has said."""
+        while True:
+            await self._declared_offline.wait()
+            self._declared_offline.clear()
+            await self._broker.publish(self._topics.status, ONLINE, qos=1, retain=True)
 
     async def _statistics(self) -> dict[str, Any]:
         stored = await self._store.statistics(_utc_now())

@@ -12,16 +12,21 @@ from pydantic_core import from_json, to_json
 from gateway.broker.protocol import Broker, Incoming
 from gateway.config import Settings
 from gateway.errors import BrokerUnavailable, StoreError
-from gateway.events import CLEANUP, Event, SessionsErased
+from gateway.events import CLEANUP, FORGET, Event, SessionsErased
 from gateway.sessions import Sessions
 from gateway.store import ErasedSession, SessionSummary, Store
-from gateway.values import DeviceAddress, parse_device_id
+from gateway.values import DeviceAddress, DeviceId, parse_device_id
 from gateway.wire.topics import Topics
 
 log = logging.getLogger(__name__)
 
 WAITING_MAX = 64
-SESSIONS_LISTED = 1000
+SESSIONS_LISTED = 100
+"""In one answer, unless the request says otherwise; up to `SESSIONS_LISTED_MAX`."""
+SESSIONS_LISTED_MAX = 1000
+OFFSET_MAX = 1_000_000_000
+LIST_MAX_BYTES = 512 * 1024
+"""An answer's list ends before it is larger: brokers refuse large messages, and may end the connection for one."""
 VERB_MAX = 64
 """Characters of a verb that is still answered: on the topic that it names."""
 
@@ -40,14 +45,17 @@ class Requests:
         store: Store,
         sessions: Sessions,
         statistics: Callable[[], Awaitable[dict[str, Any]]],
+        online: Callable[[DeviceId], bool],
         emit: Callable[[Event], None],
     ) -> None:
+        """`statistics` makes the answer to `stats`; `online` says whether a device is connected now."""
         self._settings = settings
         self._topics = Topics(settings.root_topic)
         self._broker = broker
         self._store = store
         self._sessions = sessions
         self._statistics = statistics
+        self._online = online
         self._emit = emit
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._wake = asyncio.Event()
@@ -81,16 +89,21 @@ class Requests:
             await asyncio.wait({self._task})
 
     async def clean_up(self, days: float, *, dry_run: bool = False) -> list[ErasedSession]:
-        """Erase what has been idle for `days`, and what is in memory and on the broker of those devices.
+        """Erase what has been idle for `days`, and what is in memory and on the broker of those devices. One that is
+        online stays known: it has lost its conversation only.
 
         Raises:
             StoreError: it could not be erased.
         """
         erased = await self._store.cleanup(days, dry_run, datetime.now(UTC))
         if erased and not dry_run:
-            self._sessions.put_away(session.session_id for session in erased)
-            addresses = tuple(DeviceAddress(session.session_id, session.spelling) for session in erased)
-            self._emit(SessionsErased(addresses, CLEANUP))
+            addresses = [DeviceAddress(session.session_id, session.spelling) for session in erased]
+            here = tuple(device for device in addresses if self._online(device.id))
+            gone = tuple(device for device in addresses if not self._online(device.id))
+            self._sessions.put_away(device.id for device in gone)
+            for devices, reason in ((here, FORGET), (gone, CLEANUP)):
+                if devices:
+                    self._emit(SessionsErased(devices, reason))
         return erased
 
     async def _work(self) -> None:
@@ -128,13 +141,26 @@ class Requests:
             case "stats":
                 return await self._statistics()
             case "sessions":
-                return [_summary(session) for session in await self._store.sessions(SESSIONS_LISTED)]
+                return await self._list_sessions(body)
             case "forget":
                 return await self._forget(body)
             case "cleanup":
                 return await self._cleanup(body)
             case _:
                 raise RequestError(f"unknown request {verb!r}; there are: stats, sessions, forget, cleanup")
+
+    async def _list_sessions(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        limit = _whole(body, "limit", SESSIONS_LISTED, 1, SESSIONS_LISTED_MAX)
+        offset = _whole(body, "offset", 0, 0, OFFSET_MAX)
+        listed: list[dict[str, Any]] = []
+        size = 0
+        for session in await self._store.sessions(limit, offset):
+            summary = _summary(session)
+            size += len(to_json(summary))
+            if listed and size > LIST_MAX_BYTES:
+                break
+            listed.append(summary)
+        return listed
 
     async def _forget(self, body: dict[str, Any]) -> Any:
         spelling = body.get("session_id")
@@ -180,6 +206,13 @@ def _body(payload: bytes, limit: int) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RequestError("a request is a JSON object, such as {}")
     return body
+
+
+def _whole(body: dict[str, Any], name: str, default: int, least: int, most: int) -> int:
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise RequestError(f"{name} is a whole number from {least} to {most}, not {value!r}")
+    return value
 
 
 def _summary(session: SessionSummary) -> dict[str, Any]:

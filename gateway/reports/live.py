@@ -60,7 +60,7 @@ class LiveState:
                 return None if event.device.id in self._states else self._keep(DeviceState(event.device))
             case SessionsErased():
                 for device in event.devices:
-                    self._states.pop(device.id, None)
+                    self.forget_last(device.id)
         return None
 
     @property
@@ -74,15 +74,14 @@ class LiveState:
         if known is not None and known.activity is not Activity.IDLE:
             self._states[device] = replace(known, last=None)
 
+    def online(self, device: DeviceId) -> bool:
+        """Whether the device says so; one that never said anything about it is while it is in a turn."""
+        state = self._states.get(device)
+        return self._online.get(device, state is not None and state.activity is not Activity.IDLE)
+
     @property
     def devices_online(self) -> int:
-        """Devices that say so; one that never said anything about it counts while it is in a turn."""
-        busy = {
-            device
-            for device, state in self._states.items()
-            if state.activity is not Activity.IDLE and device not in self._online
-        }
-        return sum(self._online.values()) + len(busy)
+        return sum(self.online(device) for device in {*self._states, *self._online})
 
     def forget_presence(self, device: DeviceAddress) -> None:
         self._online.pop(device.id, None)

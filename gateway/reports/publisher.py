@@ -16,7 +16,7 @@ from gateway.events import CLEANUP, Event, Failed, SessionsErased, TurnEnded
 from gateway.reports.live import DeviceState, LiveState
 from gateway.values import parse_device_id
 from gateway.wire.messages import event_json, state_json
-from gateway.wire.topics import Leaf, Topics
+from gateway.wire.topics import RETAINED, Leaf, Topics
 
 log = logging.getLogger(__name__)
 
@@ -130,12 +130,10 @@ class Publisher:
     def _erase(self, event: SessionsErased) -> None:
         """Take back what the broker keeps of conversations that are no more: their last words are in the state."""
         for device in event.devices:
-            leaves = [Leaf.STATE]
-            if event.reason == CLEANUP:
-                # The device is gone: otherwise its hello would bring the session back at the next start.
-                leaves += [Leaf.HELLO, Leaf.ONLINE]
+            gone = event.reason == CLEANUP
+            if gone:
                 self._live.forget_presence(device)
-            for leaf in leaves:
+            for leaf in RETAINED if gone else (Leaf.STATE,):
                 self._put(_Message(self._topics.device(device.spelling, leaf), b"", qos=1, retain=True))
 
     def _put(self, message: _Message) -> None:

@@ -25,6 +25,9 @@ _LEAVES = {str(leaf): leaf for leaf in Leaf}
 UPLINK = (Leaf.IN, Leaf.HELLO, Leaf.CONTROL, Leaf.SAY, Leaf.ASK, Leaf.ONLINE)
 """What the gateway listens to; the other leaves are its own."""
 
+RETAINED = (Leaf.STATE, Leaf.HELLO, Leaf.ONLINE)
+"""What the broker keeps of a device. Of one that is gone all of it goes: its hello would bring the session back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:

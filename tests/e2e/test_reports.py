@@ -2,14 +2,14 @@
 
 import json
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from gateway.broker.protocol import Incoming
 from gateway.device import SoftwareDevice
-from gateway.values import ReplyForm
+from gateway.values import DeviceAddress, DeviceId, ReplyForm
 from gateway.wire.topics import Leaf
 from tests.cli.retained import retained_topics
 from tests.conformance.openai_failures import KEY
@@ -226,6 +226,33 @@ async def test_requests_are_answered_with_their_transaction(
         assert (await onlooker_asks(onlooker, "sessions", b""))["data"] == []
 
 
+async def test_many_sessions_are_listed_page_by_page(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(mqtt_url=EMBEDDED, hello_max_bytes=16384)
+    store = gateway._store
+    now = datetime.now(UTC)
+    names = [f"board-{number}" for number in range(300)]
+    for name in names:
+        await store.save_device_info(DeviceAddress(DeviceId(name), name), {"v": 1, "notes": "ñ" * 5000}, 1000, now)
+    async with Onlooker(gateway.broker_url, "voice/gateway/#") as onlooker:
+        assert len((await onlooker.request("sessions", limit=3, offset=2))["data"]) == 3
+        listed: list[str] = []
+        while page := (await onlooker.request("sessions", limit=1000, offset=len(listed)))["data"]:
+            listed += [session["session_id"] for session in page]
+            assert len(page) < 100
+        assert sorted(listed) == sorted(names)
+        assert max(len(each.payload) for each in onlooker.messages) < 1024 * 1024
+
+
+async def test_a_list_is_a_hundred_sessions_unless_asked(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(mqtt_url=EMBEDDED)
+    for number in range(101):
+        device = DeviceAddress(DeviceId(f"board-{number}"), f"board-{number}")
+        await gateway._store.save_device_info(device, {"v": 1}, 1000, datetime.now(UTC))
+    async with Onlooker(gateway.broker_url, "voice/gateway/#") as onlooker:
+        assert len((await onlooker.request("sessions"))["data"]) == 100
+        assert len((await onlooker.request("sessions", limit=1000))["data"]) == 101
+
+
 async def onlooker_asks(onlooker: Onlooker, verb: str, body: dict[str, object] | bytes) -> Any:
     """Ask exactly so, and return the next answer."""
     seen = len(onlooker.on(f"voice/gateway/response/{verb}"))
@@ -248,6 +275,11 @@ async def onlooker_asks(onlooker: Onlooker, verb: str, body: dict[str, object] |
         ("forget", b'{"session_id":7}', "session_id"),
         ("forget", b'{"session_id":"gateway"}', "reserved"),
         ("forget", b'{"session_id":"nobody"}', "no session nobody"),
+        ("sessions", b'{"limit":0}', "from 1 to 1000"),
+        ("sessions", b'{"limit":1001}', "from 1 to 1000"),
+        ("sessions", b'{"limit":true}', "from 1 to 1000"),
+        ("sessions", b'{"offset":-1}', "from 0 to"),
+        ("sessions", b'{"offset":1e300}', "from 0 to"),
         ("cleanup", b'{"days":-1}', "0 or more"),
         ("cleanup", b'{"days":"30"}', "0 or more"),
         ("cleanup", b'{"days":true}', "0 or more"),
@@ -300,6 +332,31 @@ async def test_a_clean_up_removes_what_the_broker_keeps_of_the_devices_that_are_
         assert await retained_topics(broker.url) == {"voice/gateway/status", "voice/gateway/stats"}
 
 
+async def test_a_clean_up_takes_no_more_than_the_conversation_of_a_device_that_is_connected(
+    start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    async with Mosquitto() as broker:
+        gateway = await start_gateway(mqtt_url=broker.url)
+        device = await start_device(gateway, "A4:CF:12:8B:3F:9E", hello={"v": 1, "max_packet": 512})
+        await asks(device, "hello")
+        await device.wait_state("idle", 10)
+        async with Onlooker(broker.url) as onlooker:
+            assert (await onlooker.request("cleanup", days=0))["data"]["session_ids"] == ["a4cf128b3f9e"]
+            await onlooker.message("voice/A4:CF:12:8B:3F:9E/state", b"")
+            statistics = await onlooker.statistics()
+            assert (statistics["total_sessions"], statistics["devices_online"]) == (0, 1)
+            left = await retained_topics(broker.url)
+            assert {topic for topic in left if "gateway" not in topic} == {
+                "voice/A4:CF:12:8B:3F:9E/hello",
+                "voice/A4:CF:12:8B:3F:9E/online",
+            }
+            # What it said of itself still holds: its next reply fits into its packets.
+            await asks(device, "hello again")
+            sizes = [len(each.payload) for each in onlooker.on("voice/A4:CF:12:8B:3F:9E/out")]
+            assert sizes
+            assert max(sizes) < 512
+
+
 async def test_the_state_of_a_forgotten_device_goes_under_the_spelling_it_used(
     start_gateway: StartGateway,
 ) -> None:
@@ -317,6 +374,27 @@ async def test_the_state_of_a_forgotten_device_goes_under_the_spelling_it_used(
             await onlooker.message("voice/A4:CF:12:8B:3F:9E/state", b"")
         await gateway.__aexit__(None, None, None)
         assert await retained_topics(broker.url) == {"voice/gateway/status", "voice/gateway/stats"}
+
+
+# Its own status
+
+
+async def test_the_will_of_an_earlier_run_is_contradicted(start_gateway: StartGateway) -> None:
+    """A broker that finds out late that the power was lost publishes it after the gateway is back."""
+    async with Mosquitto() as broker:
+        gateway = await start_gateway(mqtt_url=broker.url)
+        async with Onlooker(broker.url, "voice/gateway/status") as onlooker:
+            await onlooker.publish("voice/gateway/status", b"offline", retain=True)
+            said = [await onlooker.nth("voice/gateway/status", index) for index in range(3)]
+            assert [(each.payload, each.retained) for each in said] == [
+                (b"online", True),
+                (b"offline", False),
+                (b"online", False),
+            ]
+            await gateway.__aexit__(None, None, None)
+            await onlooker.nth("voice/gateway/status", 3)
+        async with Onlooker(broker.url, "voice/gateway/status") as later:
+            assert (await later.nth("voice/gateway/status", 0)).payload == b"offline"
 
 
 # The log

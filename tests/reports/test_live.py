@@ -65,6 +65,7 @@ def test_a_device_that_was_cleaned_up_is_gone() -> None:
     live.apply(SessionsErased((KITCHEN,), CLEANUP))
     live.forget_presence(KITCHEN)
     assert live.devices_online == 0
+    assert not live.online(KITCHEN.id)
 
 
 def test_memory_is_bounded_whatever_devices_come() -> None:
