@@ -16,9 +16,10 @@ from gateway.broker.mqtt import MqttBroker
 from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import parse_broker_url
 
-QUIET_S = 1.0
-"""When nothing more has come for so long, nothing more comes."""
+QUIET_S = 5.0
+"""When nothing more has come for so long after the first message, nothing more comes."""
 ALL_S = 120.0
+"""Longest wait for either side to be through."""
 
 _ANSWER = f"voice/gateway/response/{MARKER}"
 
@@ -115,12 +116,25 @@ async def _flood_sink(url: str, sink: Part, sizes: ThroughputSizes, turn: int) -
     async with _flood(url, "plain", sizes, turn) as publishers:
         before = await sink.ask("usage")
         began = await _go(publishers)
-        after = await sink.ask("usage")
-        while after["received"] - before["received"] < sent and time.monotonic() - after["last_at"] < QUIET_S:
-            await asyncio.sleep(0.1)
-            after = await sink.ask("usage")
+        after = await _all_taken(sink, before["received"], sent)
     lost = sent - (after["received"] - before["received"])
     return _figures(sizes, lost, after["last_at"] - began, after["cpu_s"] - before["cpu_s"])
+
+
+async def _all_taken(sink: Part, before: int, sent: int) -> dict[str, Any]:
+    """Return the sink's usage once it has taken `sent` more than the `before` messages, or no more come.
+
+    Raises:
+        TimeoutError: not even one came.
+    """
+    async with asyncio.timeout(ALL_S):
+        while True:
+            usage = await sink.ask("usage")
+            taken = usage["received"] - before
+            # Until one is taken, `last_at` is of the round before, or of none.
+            if taken == sent or (taken and time.monotonic() - usage["last_at"] > QUIET_S):
+                return usage
+            await asyncio.sleep(0.1)
 
 
 @contextlib.asynccontextmanager
