@@ -279,14 +279,15 @@ class Session:
             return
         try:
             known = await self._services.turns.store.session(self.id)
-            number = await self._services.turns.store.newest_number(self.id, FIRST_GATEWAY_TURN)
+            before = await self._services.turns.store.recollect(self.id, FIRST_GATEWAY_TURN)
         except StoreError as exc:
             # Tried again with the next message.
             self._tell_store(exc)
             return
         self._known = True
-        if number is not None:
-            self._assembler.continue_after(number)
+        self._last_form, self._last_largest = before.reply_form, before.largest_message
+        if before.number is not None:
+            self._assembler.continue_after(before.number)
         if known is None:
             return
         if not self._spelling_is_own and known.spelling:
@@ -474,6 +475,7 @@ class Session:
             language=language or (hello.language if hello else None),
             utterance=closed.utterance if closed else None,
             text=text,
+            largest_message=self._last_largest,
             received_ms=round(closed.received_s * 1000) if closed else None,
             too_long=closed.too_long if closed else False,
             fault=fault or refusal,

@@ -162,7 +162,9 @@ class TurnRecord:
     """A turn that has ended, whole.
 
     `heard` is the question; `said` is only what reached the device; `error` is the code of what failed.
-    `chunks` and `bytes` count messages and MP3 bytes sent. Times are UTC.
+    `chunks` and `bytes` count messages and MP3 bytes sent. `reply_form` is how the reply went, or was to go, and
+    `largest_message` the largest payload in bytes that the device had sent by then, if it had spoken: a text for
+    the device later goes the same way.
     """
 
     device: DeviceAddress
@@ -179,3 +181,5 @@ class TurnRecord:
     bytes: int = 0
     timings: Timings = field(default_factory=Timings)
     link: LinkCounts = LinkCounts()
+    reply_form: ReplyForm | None = None
+    largest_message: int | None = None

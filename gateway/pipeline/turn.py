@@ -92,6 +92,7 @@ class TurnRequest:
     utterance: Utterance | None = None
     text: str = ""
     received_ms: int | None = None
+    largest_message: int | None = None
     too_long: bool = False
     fault: DeviceFault | None = None
 
@@ -200,6 +201,8 @@ class Turn:
             chunks=self._transmitter.chunks,
             bytes=self._transmitter.bytes,
             timings=self._timings,
+            reply_form=self._request.reply_form,
+            largest_message=self._request.largest_message,
             link=self._request.utterance.link if self._request.utterance else LinkCounts(),
         )
 

@@ -12,13 +12,14 @@ from gateway.errors import SessionLimitReached
 from gateway.store import counters
 from gateway.store.counters import Counter
 from gateway.store.models import Conversation, MessageRow, TurnRow
-from gateway.store.records import StoredMessage
+from gateway.store.records import Recollection, StoredMessage
 from gateway.values import (
     DeviceAddress,
     DeviceId,
     LinkCounts,
     Message,
     Outcome,
+    ReplyForm,
     Timings,
     TurnKind,
     TurnRecord,
@@ -89,6 +90,8 @@ def record_turn(db: Database, record: TurnRecord, epoch: int) -> bool:
             bytes=record.bytes,
             first_audio_out_ms=record.timings.first_audio_out,
             timings=asdict(record.timings),
+            reply_form=record.reply_form,
+            largest_message=record.largest_message,
             **asdict(record.link),
         ).execute(db)
         counters.add(
@@ -166,17 +169,19 @@ def turns(db: Database, session_id: DeviceId, limit: int) -> list[TurnRecord]:
     return [_turn(device, row) for row in rows.dicts().execute(db)][::-1]
 
 
-def newest_number(db: Database, session_id: DeviceId, first: int, within: int) -> int | None:
-    """The number of the newest turn that has one of `first` or above, among the newest `within` turns."""
-    rows = (
-        TurnRow.select(TurnRow.turn)
+def recollect(db: Database, session_id: DeviceId, first: int, within: int) -> Recollection:
+    """What the newest `within` turns tell of how the device speaks, and the newest number of `first` or above."""
+    rows = list(
+        TurnRow.select(TurnRow.turn, TurnRow.reply_form, TurnRow.largest_message)
         .where(TurnRow.session_id == session_id)
         .order_by(TurnRow.id.desc())
         .limit(within)
         .tuples()
         .execute(db)
     )
-    return next((number for (number,) in rows if number >= first), None)
+    number = next((number for number, _, _ in rows if number >= first), None)
+    form, largest = next(((form, largest) for _, form, largest in rows if form), (None, None))
+    return Recollection(number, ReplyForm(form) if form else None, largest)
 
 
 def _turn(device: DeviceAddress, row: dict[str, Any]) -> TurnRecord:
@@ -189,6 +194,8 @@ def _turn(device: DeviceAddress, row: dict[str, Any]) -> TurnRecord:
         heard=row["heard"],
         said=row["said"],
         language=row["language"],
+        reply_form=ReplyForm(row["reply_form"]) if row["reply_form"] else None,
+        largest_message=row["largest_message"],
         error=row["error"],
         cached=row["cached"],
         chunks=row["chunks"],

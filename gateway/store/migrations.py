@@ -61,7 +61,16 @@ def _indexes_for_figures_and_eviction(execute: Execute) -> None:
     execute("CREATE INDEX cache_age ON cache (created_at)")
 
 
-MIGRATIONS: tuple[Callable[[Execute], None], ...] = (_base, _indexes_for_figures_and_eviction)
+def _how_the_device_speaks(execute: Execute) -> None:
+    execute("ALTER TABLE turns ADD COLUMN reply_form TEXT")
+    execute("ALTER TABLE turns ADD COLUMN largest_message {bigint}")
+
+
+MIGRATIONS: tuple[Callable[[Execute], None], ...] = (
+    _base,
+    _indexes_for_figures_and_eviction,
+    _how_the_device_speaks,
+)
 """Step n, counted from 1, brings a database of version n - 1 to version n."""
 
 

@@ -89,6 +89,8 @@ class TurnRow(Model):
     late = IntegerField()
     first_audio_out_ms = IntegerField(null=True)
     timings = JsonField()
+    reply_form = TextField(null=True)
+    largest_message = BigIntegerField(null=True)
 
     class Meta:
         table_name = "turns"

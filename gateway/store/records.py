@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gateway.values import DeviceId, Outcome, Role
+from gateway.values import DeviceId, Outcome, ReplyForm, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,16 @@ class ErasedSession:
     spelling: str
     message_count: int
     last_activity: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What recent turns tell of a device: the newest of the gateway's own turn numbers, the form of its last reply,
+    and the largest payload in bytes that it had sent; None where no turn tells."""
+
+    number: int | None
+    reply_form: ReplyForm | None
+    largest_message: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from gateway.store.records import (
     CachedAnswer,
     CacheLimits,
     ErasedSession,
+    Recollection,
     SessionSummary,
     StoredMessage,
     StoreStatistics,
@@ -20,7 +21,7 @@ from gateway.values import DeviceAddress, DeviceId, Message, TurnRecord
 
 CLEANUP_DAYS_MAX = 365_000
 _MESSAGES_PAGE = 200
-_NUMBERS_SEARCHED = 64
+_TURNS_SEARCHED = 64
 _SESSIONS_PAGE = 50
 """Conversations erased in one transaction, so that turns can be written in between."""
 
@@ -115,9 +116,9 @@ class Store:
         """The newest `limit` turns, oldest first, with the device's present spelling."""
         return await self._worker.run(history.turns, session_id, limit)
 
-    async def newest_number(self, session_id: DeviceId, first: int) -> int | None:
-        """The number of the newest turn that has one of `first` or above; None if no recent turn has."""
-        return await self._worker.run_soon(history.newest_number, session_id, first, _NUMBERS_SEARCHED)
+    async def recollect(self, session_id: DeviceId, first: int) -> Recollection:
+        """How the device spoke last, and the newest number of its recent turns that is `first` or above."""
+        return await self._worker.run_soon(history.recollect, session_id, first, _TURNS_SEARCHED)
 
     # All conversations
 

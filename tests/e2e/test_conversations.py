@@ -8,6 +8,7 @@ import pytest
 
 from gateway.broker.mqtt import MqttBroker
 from gateway.device import Ended, SoftwareDevice
+from gateway.values import ReplyForm
 from tests.e2e.conftest import StartDevice, StartGateway
 from tests.e2e.speech import spoken
 from tests.fakes.http_server import Request
@@ -108,6 +109,20 @@ async def test_the_conversation_outlives_the_gateway(
         await device.stop()
         await gateway.__aexit__(None, None, None)
     assert conversation(provider.chat.requests[-1]) == ["question 0", "Answer to question 0.", "question 1"]
+
+
+async def test_after_a_restart_a_text_comes_as_the_device_used_to_speak(
+    start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    gateway = await start_gateway(mqtt_url=EMBEDDED)
+    device = await start_device(gateway)
+    await (await device.speak_raw(spoken(0), chunk_ms=20, paced=False)).done(15)
+    await device.stop()
+    await gateway.__aexit__(None, None, None)
+    again = await start_device(await start_gateway(mqtt_url=EMBEDDED))
+    reply = await (await again.say("Dinner is ready, come down please.")).reply(15)
+    assert reply.form is ReplyForm.STREAM
+    assert reply.largest_message <= 640
 
 
 async def test_the_model_is_told_the_last_twenty_messages(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from peewee import Database
 
 from gateway.errors import ConfigurationError
 from gateway.store import Store
@@ -10,6 +11,11 @@ from gateway.store.database import parse_url
 from gateway.store.migrations import MIGRATIONS, migrate
 from gateway.store.models import MODELS, Conversation, MessageRow, SchemaVersion
 from tests.store.samples import KITCHEN, MANY, NOW, turn
+
+
+def shape(db: Database) -> set[str]:
+    """The columns and indexes of the table that every step so far has added to."""
+    return {each.name for each in [*db.get_indexes("turns"), *db.get_columns("turns")]}
 
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
@@ -27,7 +33,7 @@ async def test_an_older_database_is_upgraded_with_what_it_holds(url: str, versio
         device_info={"v": 1},
     ).execute(db)
     MessageRow.insert(session_id=KITCHEN.id, role="user", text="before", created_at=NOW).execute(db)
-    indexes = {index.name for index in db.get_indexes("turns")}
+    before = shape(db)
     db.close()
 
     store = Store(url)
@@ -39,7 +45,7 @@ async def test_an_older_database_is_upgraded_with_what_it_holds(url: str, versio
 
     db = parse_url(url, 5).open()
     assert SchemaVersion.select(SchemaVersion.version).scalar(db) == len(MIGRATIONS)
-    assert {index.name for index in db.get_indexes("turns")} > indexes
+    assert shape(db) > before
     db.close()
 
 

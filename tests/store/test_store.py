@@ -6,8 +6,8 @@ from datetime import UTC, timedelta, timezone
 import pytest
 
 from gateway.errors import SessionLimitReached, StoreError
-from gateway.store import ErasedSession, SessionSummary, Store
-from gateway.values import LinkCounts, Message, Outcome, Timings, TurnKind
+from gateway.store import ErasedSession, Recollection, SessionSummary, Store
+from gateway.values import LinkCounts, Message, Outcome, ReplyForm, Timings, TurnKind
 from tests.store.samples import HALL, KITCHEN, MANY, NOW, device, turn
 
 
@@ -118,13 +118,17 @@ class TestConversation:
             assert all(text.endswith(f" of {number}") for text in texts)
         assert (await store.statistics(NOW)).total_messages == 180
 
-    async def test_the_newest_number_of_a_kind_is_found_among_recent_turns(self, store: Store) -> None:
+    async def test_recent_turns_tell_how_the_device_speaks_and_the_newest_number_of_the_gateways(
+        self, store: Store
+    ) -> None:
         epoch = await store.open_session(KITCHEN, MANY, NOW)
-        assert await store.newest_number(KITCHEN.id, 0x8000) is None
-        for number in (0x8001, 0xFFFF, 0x8000, 7, 8):
+        assert await store.recollect(KITCHEN.id, 0x8000) == Recollection(None, None, None)
+        for number in (0x8001, 0xFFFF, 0x8000, 7):
             await store.record_turn(turn(turn=number), epoch)
-        assert await store.newest_number(KITCHEN.id, 0x8000) == 0x8000
-        assert await store.newest_number(KITCHEN.id, 1) == 8
+        await store.record_turn(turn(turn=8, reply_form=ReplyForm.STREAM, largest_message=800), epoch)
+        await store.record_turn(turn(turn=9), epoch)
+        assert await store.recollect(KITCHEN.id, 0x8000) == Recollection(0x8000, ReplyForm.STREAM, 800)
+        assert (await store.recollect(KITCHEN.id, 1)).number == 9
 
 
 class TestSession:
