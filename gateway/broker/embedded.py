@@ -39,7 +39,7 @@ class EmbeddedBroker:
     def __init__(self, url: BrokerUrl, data_dir: Path) -> None:
         self._listen = url
         self._url = url
-        self._password_file = data_dir / "broker-password"
+        self._password_file = _password_file(data_dir)
         self._thread: threading.Thread | None = None
         self._stop_asked: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._server: Server | None = None
@@ -121,7 +121,7 @@ class EmbeddedBroker:
 
     def _login(self) -> tuple[str, str] | None:
         """User and password that clients must give; None admits anyone."""
-        if self._listen.loopback and self._listen.username is None:
+        if not _login_needed(self._listen):
             return None
         return self._listen.username or USERNAME, self._listen.password or self._kept_password()
 
@@ -153,6 +153,30 @@ class EmbeddedBroker:
                 f" or {next_to_it}"
             )
         return ConfigurationError(f"the embedded broker cannot listen on {self._listen.address}: {cause.strerror}")
+
+
+def client_url(url: BrokerUrl, data_dir: Path) -> BrokerUrl:
+    """Where another program on this machine reaches the broker that a gateway runs for `url` (of kind `embedded`).
+
+    Raises:
+        ConfigurationError: the password kept in `data_dir` cannot be read.
+    """
+    username, password = url.username, url.password
+    file = _password_file(data_dir)
+    if _login_needed(url) and password is None and file.exists():
+        try:
+            username, password = username or USERNAME, file.read_text().strip()
+        except OSError as error:
+            raise ConfigurationError(f"the embedded broker's password in {file} cannot be read: {error}") from error
+    return BrokerUrl(BrokerKind.MQTT, _reachable(url.host), url.port, username, password)
+
+
+def _login_needed(url: BrokerUrl) -> bool:
+    return not url.loopback or url.username is not None
+
+
+def _password_file(data_dir: Path) -> Path:
+    return data_dir / "broker-password"
 
 
 def _reachable(host: str) -> str:

@@ -1,18 +1,24 @@
 """The broker as commands reach it: as one more client."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
+from gateway.broker import embedded
 from gateway.broker.mqtt import MqttBroker
+from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import BrokerKind, BrokerUrl, parse_broker_url
 from gateway.config import Settings
-from gateway.errors import BrokerUnavailable, ConfigurationError
-from gateway.wire.topics import Leaf, Topics
+from gateway.errors import BrokerUnavailable
+from gateway.values import DeviceId, parse_device_id
+from gateway.wire.topics import RETAINED, Leaf, Topics
 
 CONNECT_S = 3.0
 """Longest wait for a broker that may not be there."""
-
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+PRESENCE_S = 10.0
+"""Longest wait for the broker to say which devices are online."""
+AT_A_TIME = 100
+"""Retained messages removed at a time."""
 
 
 def client_url(settings: Settings) -> BrokerUrl:
@@ -22,20 +28,11 @@ def client_url(settings: Settings) -> BrokerUrl:
         ConfigurationError: the broker URL cannot be understood, or the embedded broker's password not be read.
     """
     url = parse_broker_url(settings.mqtt_url)
-    if url.kind is not BrokerKind.EMBEDDED:
-        return url
-    username, password = url.username, url.password
-    kept = settings.data_dir / "broker-password"
-    if not url.loopback and password is None and kept.exists():
-        try:
-            username, password = username or "voice", kept.read_text().strip()
-        except OSError as error:
-            raise ConfigurationError(f"the embedded broker's password in {kept} cannot be read: {error}") from error
-    return BrokerUrl(BrokerKind.MQTT, _LOOPBACK.get(url.host, url.host), url.port, username, password)
+    return embedded.client_url(url, settings.data_dir) if url.kind is BrokerKind.EMBEDDED else url
 
 
-async def clear_retained(settings: Settings, spellings: Sequence[str], leaves: Sequence[Leaf]) -> str | None:
-    """Remove the retained messages under `leaves` of the devices that spell themselves so.
+async def clear_state(settings: Settings, spelling: str) -> str | None:
+    """Remove the retained state of a device whose conversation was erased.
 
     Returns why not, if the broker could not be reached: what is kept there then stays.
     """
@@ -46,8 +43,53 @@ async def clear_retained(settings: Settings, spellings: Sequence[str], leaves: S
             await broker.connected_once(CONNECT_S)
         except BrokerUnavailable as error:
             return str(error)
-        for spelling in spellings:
-            await asyncio.gather(
-                *(broker.publish(topics.device(spelling, leaf), b"", qos=1, retain=True) for leaf in leaves)
-            )
+        await _clear(broker, [topics.device(spelling, Leaf.STATE)])
         return broker.trouble
+
+
+async def clear_cleaned_up(settings: Settings, spellings: Sequence[str]) -> str | None:
+    """Remove what the broker keeps of devices that were cleaned up; of one that is online now only the state, since
+    what it said of itself holds as long as it is connected.
+
+    Returns why not, if the broker could not be reached or asked: what is kept there then stays, or part of it.
+    """
+    topics = Topics(settings.root_topic)
+    states = [topics.device(spelling, Leaf.STATE) for spelling in spellings]
+    online: set[DeviceId] = set()
+    all_told = asyncio.Event()
+
+    def receive(incoming: Incoming) -> None:
+        parsed = topics.parse_device(incoming.topic)
+        if parsed is None:
+            return
+        if parsed[1] is Leaf.ONLINE and incoming.payload == b"online":
+            with contextlib.suppress(ValueError):  # no device's
+                online.add(parse_device_id(parsed[0]))
+        elif not incoming.retained and not incoming.payload:
+            all_told.set()
+
+    # The broker hands out what is retained before what is published after the subscription: once our own removal of
+    # a state comes back, all presence has come. At QoS 0, for acknowledgements could hold up one and not the other.
+    subscriptions = [Subscription(topics.every_device(Leaf.ONLINE)), Subscription(states[-1])]
+    url = client_url(settings)
+    broker = MqttBroker(url, receive=receive, subscriptions=subscriptions, ca_file=settings.mqtt_ca_file)
+    async with broker:
+        try:
+            await broker.connected_once(CONNECT_S)
+        except BrokerUnavailable as error:
+            return str(error)
+        await _clear(broker, states)
+        try:
+            await asyncio.wait_for(all_told.wait(), PRESENCE_S)
+        except TimeoutError:
+            return f"{url} did not say which devices are online: allow reading {topics.every_device(Leaf.ONLINE)}"
+        gone = [spelling for spelling in spellings if parse_device_id(spelling) not in online]
+        rest = [leaf for leaf in RETAINED if leaf is not Leaf.STATE]
+        await _clear(broker, [topics.device(spelling, leaf) for spelling in gone for leaf in rest])
+        return broker.trouble
+
+
+async def _clear(broker: MqttBroker, topics: Sequence[str]) -> None:
+    for start in range(0, len(topics), AT_A_TIME):
+        some = topics[start : start + AT_A_TIME]
+        await asyncio.gather(*(broker.publish(topic, b"", qos=1, retain=True) for topic in some))

@@ -14,13 +14,9 @@ from gateway.cli.storage import open_store, takes_database_and_broker
 from gateway.cli.tables import table
 from gateway.errors import ConfigurationError
 from gateway.settings_sources import Loaded
-from gateway.wire.topics import Leaf
 
 if TYPE_CHECKING:
     from gateway.store import ErasedSession
-
-LEAVES = (Leaf.STATE, Leaf.HELLO, Leaf.ONLINE)
-"""What the broker keeps of a device that is gone. Its hello, left there, would bring the session back."""
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +41,7 @@ def cleanup(
     as_json: AsJson = False,
 ) -> None:
     """Remove conversations that were long idle, with their cached answers and what the broker keeps of the device."""
-    from gateway.cli.broker import clear_retained  # slow to import, and needed only when something was removed
+    from gateway.cli.broker import clear_cleaned_up  # slow to import, and needed only when something was removed
 
     settings = loaded.settings
     age = settings.cleanup_days if days is None else days
@@ -64,7 +60,7 @@ def cleanup(
     removed = asyncio.run(clean(dry=dry_run))
     left = None
     if removed and not dry_run:
-        left = asyncio.run(clear_retained(settings, [session.spelling for session in removed], LEAVES))
+        left = asyncio.run(clear_cleaned_up(settings, [session.spelling for session in removed]))
     if as_json:
         print_json(
             {

@@ -14,7 +14,6 @@ from gateway.cli.tables import table
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.settings_sources import Loaded
 from gateway.values import DeviceId, TurnRecord, parse_device_id
-from gateway.wire.topics import Leaf
 
 if TYPE_CHECKING:
     from gateway.store import SessionSummary
@@ -119,7 +118,7 @@ def export(loaded: Loaded, session: Session) -> None:
 @takes_database_and_broker
 def forget(loaded: Loaded, session: Session, yes: Yes = False, as_json: AsJson = False) -> None:
     """Erase a conversation: messages, turns, cached answers, and the last state that the broker keeps."""
-    from gateway.cli.broker import clear_retained  # slow to import, and nothing else here needs it
+    from gateway.cli.broker import clear_state  # slow to import, and nothing else here needs it
 
     async def find() -> "SessionSummary":
         session_id = _parse(session)
@@ -132,7 +131,7 @@ def forget(loaded: Loaded, session: Session, yes: Yes = False, as_json: AsJson =
     async def erase(found: "SessionSummary") -> str | None:
         async with open_store(loaded.settings) as store:
             await store.forget(found.session_id)
-        return await clear_retained(loaded.settings, [found.spelling], [Leaf.STATE])
+        return await clear_state(loaded.settings, found.spelling)
 
     found = asyncio.run(find())
     if not confirmed(f"Erase {found.message_count} messages of {found.session_id} for good?", yes=yes):

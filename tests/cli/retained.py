@@ -7,12 +7,12 @@ from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import parse_broker_url
 
 
-async def publish_retained(url: str, topics: list[str]) -> None:
+async def publish_retained(url: str, topics: list[str], payload: bytes = b"kept") -> None:
     """Leave a retained message on each of `topics`."""
     async with MqttBroker(parse_broker_url(url), receive=lambda _: None) as broker:
         await broker.connected_once(10)
         for topic in topics:
-            await broker.publish(topic, b"kept", qos=1, retain=True)
+            await broker.publish(topic, payload, qos=1, retain=True)
 
 
 async def retained_topics(url: str) -> set[str]:

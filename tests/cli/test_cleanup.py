@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.device import SoftwareDevice
 from tests.cli.conftest import CommandLine
 from tests.cli.data import add_conversation
 from tests.cli.retained import publish_retained, retained_topics
@@ -49,6 +50,19 @@ async def test_what_is_older_goes_with_what_the_broker_keeps_of_it(cli: CommandL
         assert told.out.startswith("Removed 1 conversations without activity in the last 30 days.\n")
         assert await retained_topics(broker.url) == {"voice/hall/state", "voice/hall/hello", "voice/hall/online"}
     assert await kept(cli) == {"hall", "cellar"}
+
+
+async def test_a_device_that_is_connected_stays_known(cli: CommandLine) -> None:
+    async with Mosquitto() as broker, SoftwareDevice(broker.url, MAC, hello={"v": 1}):
+        await publish_retained(broker.url, [f"voice/{device}/state" for device in (MAC, "hall")])
+        await publish_retained(broker.url, [f"voice/hall/{leaf}" for leaf in ("hello", "online")])
+        # A person may be around who connects as something that is no device.
+        await publish_retained(broker.url, ["voice/no device/online"], b"online")
+        told = await cli("cleanup", "--days", "10", "--yes", "--json", "--mqtt-url", broker.url)
+        assert (told.code, told.err, told.json["removed"], told.json["retained_left"]) == (0, "", 2, None)
+        left = {f"voice/{MAC}/hello", f"voice/{MAC}/online", "voice/no device/online"}
+        assert await retained_topics(broker.url) == left
+    assert await kept(cli) == {"cellar"}
 
 
 async def test_json_says_what_was_removed(cli: CommandLine) -> None:
