@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -28,6 +29,7 @@ from gateway.reports.live import DeviceState, LiveState
 from gateway.reports.logs import LogListener
 from gateway.reports.publisher import Publisher
 from gateway.reports.stats import statistics_report
+from gateway.reports.trying import line_to_try
 from gateway.requests import Requests
 from gateway.session import SessionServices
 from gateway.sessions import Sessions
@@ -38,7 +40,6 @@ from gateway.wire.topics import UPLINK, Leaf, Topics
 
 log = logging.getLogger(__name__)
 
-TRY = "talk --text '¿Qué hora es?'"
 ONLINE, OFFLINE = b"online", b"offline"
 STATES_RESTORED = 200
 """Devices, the most recently active, whose state is published at the start."""
@@ -101,7 +102,10 @@ class Gateway:
             f"topics: {root}/<device>/in is heard, {root}/<device>/out answers; statistics on {self._topics.stats}",
             *(f"note: {note}" for note in self.notes),
         ]
-        return "\n".join([f"MQTT voice gateway {__version__}", *(f"  {line}" for line in lines), "Try it:", f"  {TRY}"])
+        to_try = line_to_try(self.settings, parse_broker_url(self.settings.mqtt_url), self._url, sys.argv[0])
+        return "\n".join(
+            [f"MQTT voice gateway {__version__}", *(f"  {line}" for line in lines), "Try it:", f"  {to_try}"]
+        )
 
     async def wait_connected(self, timeout_s: float) -> None:
         """Wait until the broker has taken the subscriptions.
