@@ -317,15 +317,23 @@ def _utc_now() -> datetime:
 
 
 async def serve(settings: Settings, *, environ: Mapping[str, str] | None = None) -> None:
-    """Run the gateway until SIGTERM or SIGINT, then end running turns and return.
+    """Run the gateway until SIGTERM or SIGINT, then end running turns and return. A second signal ends the process.
 
     Raises:
         ConfigurationError: something cannot work as configured.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def told_to_stop() -> None:
+        stop.set()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(signal_number)
+            # Whoever asks twice does not want to wait any longer, not even for a busy event loop.
+            signal.signal(signal_number, lambda number, _frame: os._exit(128 + number))
+
     for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, stop.set)
+        loop.add_signal_handler(signal_number, told_to_stop)
     stopped = asyncio.create_task(stop.wait(), name="wait for a signal")
     async with AsyncExitStack() as stack:
         starting = asyncio.create_task(stack.enter_async_context(Gateway(settings, environ=environ)), name="start")

@@ -3,12 +3,15 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, Final, TypeVar
 
 from gateway.errors import EngineBusy
 
 T = TypeVar("T")
+
+CLOSE_S: Final = 2.0
+"""Longest wait for what still runs at the end: a request that trickles or a model at work cannot be stopped."""
 
 
 class Workers:
@@ -50,11 +53,13 @@ class Workers:
             future.cancel()
 
     async def close(self) -> None:
-        """Drop what waits, tell what runs to stop, and wait until it has."""
+        """Drop what waits, tell what runs to stop, and wait until it has, at most `CLOSE_S`: then it runs on alone."""
         with self._lock:
+            running = list(self._abandoned)
             for abandoned in self._abandoned.values():
                 abandoned.set()
-        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(wait, running, CLOSE_S)
 
     def _forget(self, future: Future[Any]) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -12,6 +13,7 @@ import pytest
 from gateway.app import Gateway
 from gateway.config import Settings
 from gateway.device import Ended, Exchange, SoftwareDevice
+from gateway.engines.workers import CLOSE_S
 from gateway.errors import BrokerUnavailable, NothingCame
 from gateway.store import Store
 from gateway.values import DeviceId, Outcome
@@ -21,7 +23,7 @@ from tests.conformance.openai_failures import KEY
 from tests.e2e.conftest import StartDevice, StartGateway
 from tests.e2e.locking import locked
 from tests.e2e.onlooker import Onlooker
-from tests.e2e.process import GatewayProcess
+from tests.e2e.process import ROOT, GatewayProcess
 from tests.e2e.speech import spoken
 from tests.fakes.mosquitto import Mosquitto
 from tests.fakes.openai_server import OpenAIServer
@@ -35,6 +37,42 @@ KITCHEN = DeviceId("kitchen")
 LONG_ANSWER = [f"This is sentence number {word} of a long answer. " for word in ("one", "two", "three", "four", "five")]
 SMALL = {"v": 1, "max_packet": 1500, "buffer_ms": 1000}
 """A device that holds little: a long answer is still being sent after a second."""
+
+
+STUBBORN = """
+import asyncio, sys, time
+from gateway.engines.workers import Workers
+
+def hold(*_):
+    print("a thread is held", file=sys.stderr, flush=True)
+    time.sleep(60)
+
+class Trickling:
+    name = description = "trickling"
+
+    def __init__(self):
+        self.workers = Workers("trickling", threads=1, queue=1)
+
+    @classmethod
+    def from_settings(cls, settings):
+        return cls()
+
+    async def start(self):
+        pass
+
+    async def close(self):
+        await self.workers.close()
+
+    def voice(self, language):
+        return language
+
+    async def speak(self, text, language):
+        yield await self.workers.run(hold)
+
+class Loading(Trickling):
+    async def start(self):
+        await asyncio.to_thread(hold)
+"""
 
 
 @pytest.fixture
@@ -103,6 +141,70 @@ async def test_told_to_end_while_it_speaks_it_ends_the_reply_and_takes_leave(
     told = gateway.log + gateway.output + "".join(f"{each.topic} {each.payload!r}" for each in onlooker.messages)
     assert KEY not in told
     assert "hunter2" not in told
+
+
+@pytest.fixture
+def stubborn(tmp_path: Path) -> dict[str, str]:
+    """The environment of a gateway with two voices that hold a thread for a minute, whoever waits for it: `trickling`
+    while it speaks, `loading` while it starts."""
+    folder = tmp_path / "plugin"
+    info = folder / "stubborn-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stubborn\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[mqtt_voice_gateway.tts]\ntrickling = stubborn:Trickling\nloading = stubborn:Loading\n"
+    )
+    (folder / "stubborn.py").write_text(STUBBORN)
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+
+
+async def test_an_engine_that_does_not_stop_does_not_hold_up_the_end(
+    provider: OpenAIServer, broker: Mosquitto, stack: AsyncExitStack, tmp_path: Path, stubborn: dict[str, str]
+) -> None:
+    options = (*ENGINES, "--tts", "trickling", "--mqtt-url", broker.url)
+    gateway = await stack.enter_async_context(GatewayProcess(tmp_path, *options, environ=stubborn))
+    await gateway.ready()
+    device = await stack.enter_async_context(SoftwareDevice(broker.url, KITCHEN, hello=SMALL))
+    exchange = await device.ask("hello")
+    await gateway.logged("a thread is held")
+    gateway.send(signal.SIGTERM)
+    assert (await exchange.done(10))["outcome"] == "interrupted"
+    assert await gateway.ended() == 0
+    assert "Traceback" not in gateway.log
+    assert [outcome for outcome, _ in await stored_turns(tmp_path)] == [Outcome.INTERRUPTED]
+
+
+async def test_told_to_end_while_it_starts_it_ends(
+    provider: OpenAIServer, broker: Mosquitto, tmp_path: Path, stubborn: dict[str, str]
+) -> None:
+    options = (*ENGINES, "--tts", "loading", "--mqtt-url", broker.url)
+    async with GatewayProcess(tmp_path, *options, environ=stubborn) as gateway:
+        await gateway.logged("a thread is held")
+        gateway.send(signal.SIGTERM)
+        assert await gateway.ended() == 0
+        assert "Traceback" not in gateway.log
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+async def test_told_twice_it_ends_at_once(
+    provider: OpenAIServer,
+    broker: Mosquitto,
+    stack: AsyncExitStack,
+    tmp_path: Path,
+    stubborn: dict[str, str],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    options = (*ENGINES, "--tts", "trickling", "--mqtt-url", broker.url)
+    gateway = await stack.enter_async_context(GatewayProcess(tmp_path, *options, environ=stubborn))
+    await gateway.ready()
+    device = await stack.enter_async_context(SoftwareDevice(broker.url, KITCHEN, hello=SMALL))
+    await device.ask("hello")
+    await gateway.logged("a thread is held")
+    gateway.send(number)
+    await gateway.logged("stopping")
+    gateway.send(number)
+    assert await gateway.ended(CLOSE_S / 2) == code
 
 
 async def test_a_locked_database_does_not_hold_up_the_end(

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.engines.workers import Workers
+from gateway.engines.workers import CLOSE_S, Workers
 from gateway.errors import EngineBusy
 
 
@@ -71,3 +71,25 @@ async def test_closing_stops_what_runs() -> None:
     await asyncio.to_thread(job.began.wait, 5)
     await workers.close()
     assert await running == "abandoned"
+
+
+async def test_closing_does_not_wait_for_ever() -> None:
+    workers = Workers("test", threads=1, queue=1)
+    began, release = threading.Event(), threading.Event()
+
+    def deaf(_: threading.Event) -> None:
+        began.set()
+        release.wait()
+
+    running = asyncio.create_task(workers.run(deaf))
+    waiting = asyncio.create_task(workers.run(lambda _: None))
+    await asyncio.to_thread(began.wait, 5)
+    try:
+        async with asyncio.timeout(CLOSE_S + 3):
+            await workers.close()
+        assert not running.done()
+    finally:
+        release.set()
+    await running
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
