@@ -1,0 +1,90 @@
+"""How a device is addressed and answered: what it said of itself, and how it spoke last."""
+
+import logging
+
+from gateway.config import Settings
+from gateway.errors import DeviceFault
+from gateway.pipeline.transmit import ReplyLimits
+from gateway.store import Recollection, SessionSummary
+from gateway.values import DeviceAddress, DeviceId, ReplyForm, Utterance
+from gateway.wire.messages import Hello, parse_hello
+from gateway.wire.topics import Leaf, Topics, largest_payload
+
+log = logging.getLogger(__name__)
+
+
+class Profile:
+    """What the gateway knows of one device while it runs."""
+
+    def __init__(self, device: DeviceId, spelling: str, settings: Settings, topics: Topics) -> None:
+        """`spelling` is somebody's; the device's own counts as soon as it is known."""
+        self._id = device
+        self._spelling = spelling
+        self._spelling_is_own = False
+        self._settings = settings
+        self._topics = topics
+        self._hello: Hello | None = None
+        self._last_form: ReplyForm | None = None
+        self.last_largest: int | None = None
+        """The largest payload in bytes of what the device said last."""
+
+    @property
+    def address(self) -> DeviceAddress:
+        return DeviceAddress(self._id, self._spelling)
+
+    @property
+    def topic(self) -> str:
+        """Where its replies go."""
+        return self._topics.device(self._spelling, Leaf.OUT)
+
+    @property
+    def name(self) -> str:
+        return (self._hello.name if self._hello else "") or self._id
+
+    @property
+    def language(self) -> str | None:
+        """The language that it wants; None: it did not say."""
+        return self._hello.language if self._hello else None
+
+    @property
+    def form_of_texts(self) -> ReplyForm:
+        """How a text for it goes: in its last form; frames if it only said hello; else one message."""
+        return self._last_form or (ReplyForm.FRAMES if self._hello is not None else ReplyForm.MESSAGE)
+
+    @property
+    def limits(self) -> ReplyLimits:
+        """What it can take."""
+        settings, hello = self._settings, self._hello
+        payload = self.last_largest
+        if hello is not None and hello.max_packet is not None:
+            payload = largest_payload(hello.max_packet, self.topic, settings.mqtt_qos_out)
+        return ReplyLimits(
+            payload=payload,
+            buffer_ms=(hello.buffer_ms if hello else None) or settings.reply_buffer_ms,
+            rate=(hello.reply_rate if hello else None) or settings.reply_rate,
+            bitrate_kbps=(hello.reply_bitrate_kbps if hello else None) or settings.reply_bitrate_kbps,
+        )
+
+    def spells_itself(self, spelling: str) -> None:
+        """The device published on a topic of its own, spelled like this."""
+        self._spelling = spelling
+        self._spelling_is_own = True
+
+    def said_hello(self, hello: Hello) -> None:
+        self._hello = hello
+
+    def spoke(self, utterance: Utterance) -> None:
+        self._last_form, self.last_largest = utterance.reply_form, utterance.largest_message
+
+    def recall(self, known: SessionSummary | None, before: Recollection) -> None:
+        """Take over what the store knows, where the device has not said otherwise since."""
+        self._last_form, self.last_largest = before.reply_form, before.largest_message
+        if known is None:
+            return
+        if not self._spelling_is_own and known.spelling:
+            self._spelling = known.spelling
+        if self._hello is None and known.device_info:
+            try:
+                self._hello = parse_hello(known.device_info)
+            except DeviceFault as fault:
+                log.warning("session %s: what is stored of its hello is not usable: %s", self._id, fault.message)

@@ -1,0 +1,452 @@
+"""One device's session: its assembler, its worker, and what waits for the floor.
+
+Everything that a device sends is handled in order by one task, the worker, which exists only while there is
+something to do: a thousand idle devices cost no task.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gateway.engines.vad import SpeechDetector, SpeechStream
+from gateway.errors import DeviceFault, EngineBusy, ErrorCode, SessionLimitReached, Stage, StoreError
+from gateway.events import FORGET, Listening, PresenceChanged, SessionsErased
+from gateway.limits import SlidingWindow
+from gateway.pipeline.assemble import (
+    Assembler,
+    AssemblyLimits,
+    Cancelled,
+    Closed,
+    NeedsSpeechProbability,
+    Opened,
+    Refused,
+    Rejected,
+    Step,
+)
+from gateway.pipeline.turn import TurnRequest, TurnServices
+from gateway.session.floor import CANCEL_WAIT_S, Floor
+from gateway.session.inbox import Arrived, ForgetAsked, Inbox
+from gateway.session.profile import Profile
+from gateway.session.records import Records
+from gateway.session.telling import Teller
+from gateway.values import DeviceAddress, DeviceId, Outcome, ReplyForm, TurnKind, TurnRecord
+from gateway.wire.frame import FIRST_GATEWAY_TURN
+from gateway.wire.messages import Abort, Forget, Played, parse_control, parse_hello, parse_text
+from gateway.wire.topics import Leaf, Topics
+
+log = logging.getLogger(__name__)
+
+PENDING_TEXTS = 8
+"""Texts of `say` and `ask` that may wait for the turn before them."""
+
+TURN_WINDOW_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionServices:
+    """What every session of the gateway works with."""
+
+    turns: TurnServices
+    topics: Topics
+    detector: SpeechDetector
+    count_overflow: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    kind: TurnKind
+    text: str
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """The utterance that is open. `refusal` is why it will not be answered: it is one too many."""
+
+    turn: int
+    started_at: datetime
+    device: DeviceAddress
+    refusal: DeviceFault | None
+
+
+class Session:
+    """What the gateway knows of one device while it runs. Conversations live in the store."""
+
+    def __init__(self, device: DeviceId, spelling: str, services: SessionServices) -> None:
+        self.id = device
+        self._services = services
+        settings = services.turns.settings
+        self._settings = settings
+        self._profile = Profile(device, spelling, settings, services.topics)
+        self._assembler = Assembler(
+            AssemblyLimits(
+                utterance_max_s=settings.utterance_max_s,
+                message_max_bytes=settings.message_max_bytes,
+                idle_limit_s=settings.idle_limit_s,
+                end_of_speech_ms=settings.end_of_speech_ms,
+            )
+        )
+        self._stream: SpeechStream | None = None
+        self._stream_rate = 0
+        self._known = False
+        self._inbox = Inbox(settings.queue_messages)
+        self._wake = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+        self._teller = Teller(lambda: self.address, services.turns.emit, services.turns.monotonic)
+        self._records = Records(services.turns, self._teller)
+        self._floor = Floor(services.turns, self._records, self._wake.set)
+        self._open: _Recording | None = None
+        self._pending: deque[_Pending] = deque()
+        self._turn_starts = SlidingWindow(settings.turns_per_minute, TURN_WINDOW_S)
+
+    # From outside
+
+    @property
+    def idle(self) -> bool:
+        """True when the session may be put away without anything being lost but its device's last form."""
+        return self._worker is None and not self._records.writing
+
+    @property
+    def address(self) -> DeviceAddress:
+        return self._profile.address
+
+    def post(self, leaf: Leaf, payload: bytes, spelling: str) -> None:
+        """Take a message of the device for its worker; beyond the bounds it is dropped, counted and told once."""
+        if not self._inbox.put(Arrived(leaf, payload, spelling, self._now())):
+            self._services.count_overflow()
+            if self._inbox.first_overflow():
+                message = f"more than {len(self._inbox)} messages wait; newer ones are dropped"
+                self._tell(DeviceFault(ErrorCode.BUSY, Stage.RECEIVE, message, retryable=True))
+            return
+        self._stir()
+
+    async def forget(self) -> int | None:
+        """Erase the conversation; return how many messages it had, or None if there was none.
+
+        Raises:
+            StoreError: it could not be erased.
+        """
+        done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._inbox.put_request(ForgetAsked(done))
+        self._stir()
+        return await done
+
+    async def close(self) -> None:
+        """End what runs: a reply that is being spoken gets its end, and its record is written."""
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.wait({self._worker}, timeout=CANCEL_WAIT_S)
+        await self._drop_utterance()
+        await self._floor.conclude(flush=False)
+        await self._records.settle(CANCEL_WAIT_S)
+
+    # The worker
+
+    def _stir(self) -> None:
+        self._wake.set()
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work(), name=f"session {self.id}")
+
+    async def _work(self) -> None:
+        try:
+            while await self._guarded_step():
+                pass
+        finally:
+            self._worker = None
+
+    async def _guarded_step(self) -> bool:
+        """Do one thing; False when there is nothing left to do or to wait for. A defect ends only what it hit."""
+        try:
+            return await self._step()
+        except Exception:
+            log.exception("session %s: an unexpected defect", self.id)
+            self._tell(DeviceFault(ErrorCode.INTERNAL, Stage.RECEIVE, "an unexpected defect; see the log"))
+            return True
+
+    async def _step(self) -> bool:
+        self._wake.clear()
+        now = self._now()
+        deadline = self._assembler.deadline
+        text_at = self._floor.played_out_at if self._text_is_next else None
+        if self._floor.ended:
+            await self._floor.conclude(flush=False)
+        elif self._inbox:
+            await self._handle(self._inbox.take())
+        elif deadline is not None and deadline <= now:
+            await self._apply(self._assembler.tick(now), now)
+        elif text_at is not None and text_at <= now:
+            await self._start_pending(self._pending.popleft())
+        elif self._floor.free and deadline is None and text_at is None:
+            return False
+        else:
+            await self._wait_until(min((at for at in (deadline, text_at) if at is not None), default=None), now)
+        return True
+
+    @property
+    def _text_is_next(self) -> bool:
+        return bool(self._pending) and self._floor.free and self._open is None
+
+    async def _wait_until(self, deadline: float | None, now: float) -> None:
+        """Wait for something to arrive or to end, at most until `deadline`."""
+        try:
+            async with asyncio.timeout(None if deadline is None else deadline - now):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _handle(self, item: Arrived | ForgetAsked) -> None:
+        if isinstance(item, ForgetAsked):
+            await self._get_to_know()
+            await self._answer_forget(item.done)
+            return
+        if item.leaf in (Leaf.IN, Leaf.HELLO, Leaf.ONLINE):
+            self._profile.spells_itself(item.spelling)
+        await self._get_to_know()
+        try:
+            await self._handlers[item.leaf](self, item)
+        except DeviceFault as fault:
+            self._tell(fault)
+
+    async def _get_to_know(self) -> None:
+        """Recall once what the store knows of the device, so that it is served right before it speaks up."""
+        if self._known:
+            return
+        try:
+            known = await self._services.turns.store.session(self.id)
+            before = await self._services.turns.store.recollect(self.id, FIRST_GATEWAY_TURN)
+        except StoreError as exc:
+            # Tried again with the next message.
+            self._teller.tell_store(exc)
+            return
+        self._known = True
+        self._profile.recall(known, before)
+        if before.number is not None:
+            self._assembler.continue_after(before.number)
+
+    # What arrives
+
+    async def _on_audio(self, arrived: Arrived) -> None:
+        await self._apply(self._assembler.receive(arrived.payload, arrived.at), arrived.at)
+
+    async def _on_hello(self, arrived: Arrived) -> None:
+        payload = arrived.payload
+        if len(payload) > self._settings.hello_max_bytes:
+            raise _too_large("hello", len(payload), self._settings.hello_max_bytes)
+        hello = parse_hello(payload)
+        self._profile.said_hello(hello)
+        if hello.ignored:
+            message = f"hello: taken without {'; '.join(hello.ignored)}"
+            self._tell(DeviceFault(ErrorCode.BAD_JSON, Stage.RECEIVE, message))
+        self._assembler.hello_said(hello.rate)
+        turns = self._services.turns
+        try:
+            await turns.store.save_device_info(self.address, hello.raw, self._settings.sessions_max, _utc(turns.now()))
+        except SessionLimitReached as exc:
+            raise DeviceFault(ErrorCode.BUSY, Stage.STORE, str(exc)) from exc
+        except StoreError as exc:
+            self._teller.tell_store(exc)
+
+    async def _on_online(self, arrived: Arrived) -> None:
+        payload = arrived.payload
+        if payload not in (b"online", b"offline"):
+            raise DeviceFault(ErrorCode.BAD_JSON, Stage.RECEIVE, "the online topic takes the text online or offline")
+        self._services.turns.emit(PresenceChanged(self.address, online=payload == b"online"))
+
+    async def _on_control(self, arrived: Arrived) -> None:
+        payload = arrived.payload
+        if len(payload) > self._settings.hello_max_bytes:
+            raise _too_large("control", len(payload), self._settings.hello_max_bytes)
+        match parse_control(payload):
+            case Abort():
+                self._pending.clear()
+                await self._apply(self._assembler.cancel(), arrived.at)
+                await self._floor.stop()
+            case Played() as played:
+                self._floor.note_played(played)
+            case Forget():
+                await self._forget()
+
+    async def _on_say(self, arrived: Arrived) -> None:
+        self._queue_text(TurnKind.SAY, arrived.payload)
+
+    async def _on_ask(self, arrived: Arrived) -> None:
+        self._queue_text(TurnKind.ASK, arrived.payload)
+
+    _handlers: dict[Leaf, Callable[["Session", Arrived], Awaitable[None]]] = {  # noqa: RUF012 - never changed
+        Leaf.IN: _on_audio,
+        Leaf.HELLO: _on_hello,
+        Leaf.ONLINE: _on_online,
+        Leaf.CONTROL: _on_control,
+        Leaf.SAY: _on_say,
+        Leaf.ASK: _on_ask,
+    }
+
+    def _queue_text(self, kind: TurnKind, payload: bytes) -> None:
+        request = parse_text(payload, self._settings.text_max_chars)
+        if len(self._pending) >= PENDING_TEXTS:
+            raise DeviceFault(
+                ErrorCode.BUSY, Stage.RECEIVE, f"{PENDING_TEXTS} texts wait to be spoken already", retryable=True
+            )
+        self._pending.append(_Pending(kind, request.text, request.language))
+
+    # Steps of the assembler
+
+    async def _apply(self, steps: Sequence[Step], at: float) -> None:
+        """Do what follows from what arrived `at` that moment."""
+        for step in steps:
+            match step:
+                case Opened():
+                    await self._open_utterance(step.turn)
+                case Closed():
+                    await self._start_heard(step)
+                case Cancelled():
+                    if self._open is not None:
+                        await self._drop_utterance()
+                    else:
+                        await self._floor.stop()
+                case Refused():
+                    await self._open_utterance(step.turn)
+                    await self._start(step.turn, TurnKind.SPEECH, step.reply_form, None, fault=step.fault)
+                case Rejected():
+                    self._tell(step.fault, step.turn)
+                case NeedsSpeechProbability():
+                    probabilities = await self._speech_probabilities(step)
+                    await self._apply(self._assembler.hear(probabilities, at), at)
+
+    async def _speech_probabilities(self, step: NeedsSpeechProbability) -> list[float]:
+        stream = self._speech_stream(step.rate)
+        if step.fresh:
+            stream.reset()
+        try:
+            return await stream.probabilities(step.pcm)
+        except EngineBusy as exc:
+            # Taken for silence: the utterance still ends, by its empty message or a limit.
+            stream.reset()
+            self._tell(DeviceFault(ErrorCode.BUSY, Stage.RECEIVE, exc.message, retryable=True))
+            return [0.0] * step.windows
+
+    def _speech_stream(self, rate: int) -> SpeechStream:
+        if self._stream is None or self._stream_rate != rate:
+            self._stream = self._services.detector.stream(rate)
+            self._stream_rate = rate
+        return self._stream
+
+    async def _open_utterance(self, turn: int) -> None:
+        await self._floor.conclude(flush=True)
+        self._floor.cut_off_playing()
+        self._open = _Recording(turn, self._services.turns.now(), self.address, self._over_rate())
+        self._services.turns.emit(Listening(self.address, turn))
+
+    async def _drop_utterance(self) -> None:
+        """End unanswered the utterance that is being recorded, if one is."""
+        if self._open is None:
+            return
+        recording = self._open
+        # One too many in a minute leaves no trace: a device that only ever begins could fill the database.
+        epoch = None if recording.refusal else (await self._open_session())[0]
+        self._open = None
+        record = TurnRecord(
+            recording.device, recording.turn, TurnKind.SPEECH, Outcome.INTERRUPTED, recording.started_at
+        )
+        await self._records.end(record, epoch)
+
+    # Turns
+
+    async def _start_heard(self, closed: Closed) -> None:
+        utterance = closed.utterance
+        self._profile.spoke(utterance)
+        await self._start(utterance.turn, TurnKind.SPEECH, utterance.reply_form, None, closed=closed)
+
+    async def _start_pending(self, pending: _Pending) -> None:
+        turn = self._assembler.take_gateway_turn()
+        await self._start(turn, pending.kind, self._profile.form_of_texts, pending.language, text=pending.text)
+
+    async def _start(
+        self,
+        number: int,
+        kind: TurnKind,
+        form: ReplyForm,
+        language: str | None,
+        *,
+        closed: Closed | None = None,
+        text: str = "",
+        fault: DeviceFault | None = None,
+    ) -> None:
+        over_rate = self._open.refusal if self._open is not None else self._over_rate()
+        epoch, refusal = (None, over_rate) if over_rate else await self._open_session()
+        profile = self._profile
+        request = TurnRequest(
+            number=number,
+            kind=kind,
+            device=self.address,
+            reply_form=form,
+            limits=profile.limits,
+            topic=profile.topic,
+            name=profile.name,
+            epoch=epoch,
+            language=language or profile.language,
+            utterance=closed.utterance if closed else None,
+            text=text,
+            largest_message=profile.last_largest,
+            received_ms=round(closed.received_s * 1000) if closed else None,
+            too_long=closed.too_long if closed else False,
+            fault=fault or refusal,
+        )
+        # Until here what was heard is still an open utterance: to end now is to end it, and that is told.
+        self._open = None
+        self._floor.start(request)
+
+    def _over_rate(self) -> DeviceFault | None:
+        if self._turn_starts.allows(self._now()):
+            return None
+        message = f"more than {self._settings.turns_per_minute} turns in a minute; wait a little"
+        return DeviceFault(ErrorCode.RATE_LIMITED, Stage.RECEIVE, message, retryable=True)
+
+    async def _open_session(self) -> tuple[int | None, DeviceFault | None]:
+        """Return the conversation's epoch (None: it cannot be kept), and why the turn must be refused, if so."""
+        turns = self._services.turns
+        try:
+            return await turns.store.open_session(self.address, self._settings.sessions_max, _utc(turns.now())), None
+        except SessionLimitReached as exc:
+            return None, DeviceFault(ErrorCode.BUSY, Stage.STORE, str(exc))
+        except StoreError as exc:
+            self._teller.tell_store(exc)
+            return None, None
+
+    # Erasing
+
+    async def _answer_forget(self, done: "asyncio.Future[int | None]") -> None:
+        try:
+            result = await self._forget()
+        except Exception as exc:
+            if not done.done():
+                done.set_exception(exc)
+            if not isinstance(exc, StoreError):
+                raise
+            return
+        if not done.done():
+            done.set_result(result)
+
+    async def _forget(self) -> int | None:
+        await self._floor.conclude(flush=True)
+        await self._records.settle(CANCEL_WAIT_S)
+        erased = await self._services.turns.store.forget(self.id)
+        self._services.turns.emit(SessionsErased((self.address,), FORGET))
+        return None if erased is None else erased.message_count
+
+    def _tell(self, fault: DeviceFault, turn: int | None = None) -> None:
+        self._teller.tell(fault, turn)
+
+    def _now(self) -> float:
+        return self._services.turns.monotonic()
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+def _too_large(what: str, size: int, limit: int) -> DeviceFault:
+    return DeviceFault(ErrorCode.BAD_JSON, Stage.RECEIVE, f"{what} of {size} bytes is larger than {limit}")
