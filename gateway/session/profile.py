@@ -78,7 +78,8 @@ class Profile:
 
     def recall(self, known: SessionSummary | None, before: Recollection) -> None:
         """Take over what the store knows, where the device has not said otherwise since."""
-        self._last_form, self.last_largest = before.reply_form, before.largest_message
+        if self._last_form is None:
+            self._last_form, self.last_largest = before.reply_form, before.largest_message
         if known is None:
             return
         if not self._spelling_is_own and known.spelling:
