@@ -49,7 +49,8 @@ FALLBACK_LANGUAGE: Final = "en"
 def clip(name: str, language: str) -> Pcm:
     """Return the clip for `name`, an error code or a key of `CLIP_TEXTS`, in `language` or else in English.
 
-    An error code without a clip of its own has `internal`. A clip is read when first asked for (about a millisecond) and then kept.
+    An error code without a clip of its own has `internal`. A clip is read when first asked for (about a millisecond)
+    and then kept.
 
     Raises:
         KeyError: `name` is neither a clip nor an error code.
