@@ -18,7 +18,7 @@ from gateway.broker.embedded import EmbeddedBroker
 from gateway.broker.mqtt import MqttBroker
 from gateway.broker.protocol import Incoming, Subscription, Will
 from gateway.broker.url import BrokerKind, BrokerUrl, parse_broker_url
-from gateway.config import Settings
+from gateway.config import Settings, database_url
 from gateway.engines.clips import clip
 from gateway.engines.registry import Engines, build, choose
 from gateway.engines.vad import SpeechDetector
@@ -33,7 +33,6 @@ from gateway.reports.trying import line_to_try
 from gateway.requests import Requests
 from gateway.session import SessionServices
 from gateway.sessions import Sessions
-from gateway.settings_values import database_url
 from gateway.store import Store
 from gateway.values import DeviceAddress
 from gateway.wire.topics import UPLINK, Leaf, Topics

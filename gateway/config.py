@@ -132,3 +132,8 @@ class Settings(BaseSettings):
     log_format: Literal["human", "json"] = Field("human", description="Log lines for people or for machines")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log line shown")
     log_text: bool = Field(False, description="Log what was heard and said (private: off unless asked for)")
+
+
+def database_url(settings: Settings) -> str:
+    """The database in effect: the one set, else a SQLite file in the data folder."""
+    return settings.database_url or f"sqlite:///{settings.data_dir / 'gateway.db'}"

@@ -8,10 +8,6 @@ import re
 import zoneinfo
 from difflib import get_close_matches
 from string import Formatter
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from gateway.config import Settings
 
 ROOT_TOPIC_MAX = 200
 """Bytes. What follows it in a topic, at most about 80 bytes, is far within MQTT's 65535."""
@@ -79,8 +75,3 @@ def decode_list(value: object) -> object:
         return json.loads(value)
     except ValueError as error:
         raise ValueError(f'a list is written as JSON, such as ["one", "two"] ({error})') from None
-
-
-def database_url(settings: "Settings") -> str:
-    """The database in effect: the one set, else a SQLite file in the data folder."""
-    return settings.database_url or f"sqlite:///{settings.data_dir / 'gateway.db'}"

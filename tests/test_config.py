@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Settings
+from gateway.config import Settings, database_url
 from gateway.errors import ConfigurationError
 from gateway.settings_reference import reference
 from gateway.settings_sources import (
@@ -18,7 +18,6 @@ from gateway.settings_sources import (
     shown,
     variable_name,
 )
-from gateway.settings_values import database_url
 
 NAMES = list(Settings.model_fields)
 

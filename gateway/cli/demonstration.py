@@ -13,12 +13,11 @@ from gateway.app import Gateway
 from gateway.audio import SPEECH_RATE
 from gateway.broker.url import BrokerUrl
 from gateway.cli.questions import Question, spoken_questions
-from gateway.config import Settings
+from gateway.config import Settings, database_url
 from gateway.device import Ended, Exchange, Reply, SoftwareDevice, read_sound
 from gateway.device.uplink import CHUNK_MS
 from gateway.engines.registry import Engines, build, choose
 from gateway.errors import ConfigurationError, NothingCame
-from gateway.settings_values import database_url
 from gateway.store import Store
 from gateway.values import Outcome, parse_device_id
 from gateway.wire.topics import Leaf, Topics, largest_payload

@@ -5,8 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from gateway.cli.options import takes_settings
-from gateway.config import Settings
-from gateway.settings_values import database_url
+from gateway.config import Settings, database_url
 
 if TYPE_CHECKING:
     from gateway.store import Store

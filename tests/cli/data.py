@@ -3,8 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from gateway.config import Settings
-from gateway.settings_values import database_url
+from gateway.config import Settings, database_url
 from gateway.store import Store
 from tests.store.samples import device, turn
 
