@@ -135,7 +135,7 @@ class Turn:
             await self._end_reply(flush=False)
         finally:
             self._audio.close()
-        if self._transmitter.no_room:
+        if self._transmitter.no_room and self._error is None:
             message = f"no audio fits in messages of {self._limits.payload} bytes, which is all that the device takes"
             self._fail(StageFailed(ErrorCode.INTERNAL, Stage.SEND, message))
         self._timings = replace(self._timings, total=self._elapsed_ms())
