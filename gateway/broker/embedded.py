@@ -129,7 +129,7 @@ class EmbeddedBroker:
         """The password of this installation, made at the first use; only the user who runs the gateway can read it."""
         file = self._password_file
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not file.exists():
                 with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as new:
                     new.write(f"{secrets.token_urlsafe(16)}\n")

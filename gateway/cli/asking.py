@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; without it a terminal is asked, and a script is not.")]
 
 
 def confirmed(question: str, *, yes: bool) -> bool:

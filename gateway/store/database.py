@@ -62,7 +62,8 @@ class SqliteTarget:
     def open(self) -> Database:
         advice = "choose another file in GATEWAY_DATABASE_URL, or another GATEWAY_DATA_DIR"
         try:
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            # What people say is in it: a folder that is made for it is nobody else's to read.
+            Path(self._path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
             raise ConfigurationError(
                 f"the folder of {self.description} cannot be made ({exc.strerror}): {advice}"
