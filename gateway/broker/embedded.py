@@ -78,7 +78,8 @@ class EmbeddedBroker:
         )
         self._thread.start()
         try:
-            port = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(started)), START_TIMEOUT_S)
+            async with asyncio.timeout(START_TIMEOUT_S):
+                port = await asyncio.shield(asyncio.wrap_future(started))
         except BaseException:
             await self.stop()
             raise

@@ -101,7 +101,8 @@ class _Writer(StreamWriterAdapter):  # type: ignore[misc]
         self.is_closed: bool = True
         self._writer.close()
         try:
-            await asyncio.wait_for(self._writer.wait_closed(), CLOSE_TIMEOUT_S)
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._writer.wait_closed()
         except (TimeoutError, OSError):
             pass
         finally:
@@ -208,8 +209,8 @@ class Server(Broker):  # type: ignore[misc]
             await out.close()
 
     async def _serve(self, reader: _Reader, writer: _Writer) -> None:
-        connecting = BrokerProtocolHandler.init_from_connect(reader, writer, self.plugins_manager)
-        _, session = await asyncio.wait_for(connecting, CONNECT_TIMEOUT_S)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, session = await BrokerProtocolHandler.init_from_connect(reader, writer, self.plugins_manager)
         session.clean_session = True
         session.keep_alive = int(session.keep_alive * KEEPALIVE_GRACE)
         handler = _Handler(self.plugins_manager, writer, self._count_dropped)

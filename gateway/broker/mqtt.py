@@ -15,6 +15,7 @@ MQTT 5 would cost 60 % more CPU a message and gives nothing that the wire contra
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import secrets
 import socket
@@ -177,7 +178,8 @@ class MqttBroker:
             BrokerUnavailable: that took more than `timeout` seconds; the message says what is wrong.
         """
         try:
-            await asyncio.wait_for(self._ready.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._ready.wait()
         except TimeoutError as error:
             raise BrokerUnavailable(f"no connection to {self._url} after {timeout:g} s: {self._trouble}") from error
 
@@ -214,9 +216,12 @@ class MqttBroker:
                 raise BrokerUnavailable("the connection to the broker has just been lost")
             wire.loop_write()
         else:
+            # Not by aiomqtt's own time limit: on Python 3.11 `asyncio.wait_for`, which it uses, swallows a cancellation
+            # that comes at the moment of the acknowledgement, and the cancelled task goes on for ever.
             try:
-                await client.publish(topic, payload, qos, retain, timeout=self._publish_timeout_s)
-            except aiomqtt.MqttError as error:
+                async with asyncio.timeout(self._publish_timeout_s):
+                    await client.publish(topic, payload, qos, retain, timeout=math.inf)
+            except (aiomqtt.MqttError, TimeoutError) as error:
                 raise BrokerUnavailable(f"the broker did not take a message: {_explain(error)}") from error
         self.published += 1
 
@@ -422,7 +427,7 @@ def _explain(error: Exception) -> str:
     text = str(cause)
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return f"its certificate is not trusted ({text}): set GATEWAY_MQTT_CA_FILE to the CA that signed it"
-    if "timed out" in text:
+    if isinstance(cause, TimeoutError) or "timed out" in text:
         return "no answer in time"
     if "refused" in text:
         return f"{text}: is the broker running there?"

@@ -80,7 +80,8 @@ async def clear_cleaned_up(settings: Settings, spellings: Sequence[str]) -> str 
             return str(error)
         await _clear(broker, states)
         try:
-            await asyncio.wait_for(all_told.wait(), PRESENCE_S)
+            async with asyncio.timeout(PRESENCE_S):
+                await all_told.wait()
         except TimeoutError:
             return f"{url} did not say which devices are online: allow reading {topics.every_device(Leaf.ONLINE)}"
         gone = [spelling for spelling in spellings if parse_device_id(spelling) not in online]

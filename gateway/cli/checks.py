@@ -229,7 +229,8 @@ async def _echo(url: BrokerUrl, settings: Settings, stack: AsyncExitStack) -> fl
     began = time.monotonic()
     await broker.publish(topic, b"{}")
     try:
-        await asyncio.wait_for(came.wait(), ECHO_S)
+        async with asyncio.timeout(ECHO_S):
+            await came.wait()
     except TimeoutError:
         raise BrokerUnavailable(f"{url} takes messages on {topic} but does not deliver them: see its ACL") from None
     return (time.monotonic() - began) * 1000

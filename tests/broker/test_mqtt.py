@@ -14,7 +14,7 @@ from gateway.broker.url import BrokerKind, BrokerUrl
 from gateway.errors import BrokerUnavailable, ConfigurationError
 from tests.conformance.broker import Inbox, connected, connecting
 from tests.fakes.mosquitto import Mosquitto, find_program
-from tests.fakes.raw_mqtt import packet
+from tests.fakes.raw_mqtt import packet, publish_packet
 
 CONNACK = packet(0x20, b"\x00\x00")
 
@@ -87,6 +87,31 @@ async def test_a_lost_connection_ends_the_wait_of_publish_with_an_error() -> Non
             await link.publish("a/out", b"x", qos=1)
         assert link.unpublished == 1
         await link.publish("a/state", b"idle", qos=1, retain=True)  # kept for later: no error
+
+
+async def test_a_cancellation_that_comes_with_the_acknowledgement_is_not_lost() -> None:
+    class Answering(OddBroker):
+        async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._writers.append(writer)
+            await reader.read(65536)
+            writer.write(CONNACK)
+            while data := await reader.read(65536):
+                if data[0] == 0x32:
+                    # In one piece, so that the acknowledgement has been read but nobody has gone on with it.
+                    writer.write(packet(0x40, data[-3:-1]) + publish_packet("a/stop", b""))
+
+    async def publish_for_ever() -> None:
+        while True:
+            await link.publish("a", b"x", qos=1)
+
+    async with (
+        Answering().running() as broker,
+        connected(broker.port, receive=lambda _: publishing.cancel()) as link,
+    ):
+        publishing = asyncio.create_task(publish_for_ever())
+        done, _ = await asyncio.wait({publishing}, timeout=5)
+        publishing.cancel()
+        assert done
 
 
 async def test_a_broker_that_hangs_up_at_once_is_not_besieged() -> None:
