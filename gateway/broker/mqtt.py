@@ -158,8 +158,10 @@ class MqttBroker:
         """Take leave of the broker, so that it does not publish the will, and end."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        # Again where aiomqtt, as it disconnects, has swallowed a cancellation (see `_send`).
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=ANSWER_TIMEOUT_S)
         self._task = None
 
     async def __aenter__(self) -> Self:
@@ -332,7 +334,11 @@ class MqttBroker:
         if not self._subscriptions:
             return
         wanted = [(each.topic_filter, each.qos) for each in self._subscriptions]
-        answers = await client.subscribe(wanted)
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):  # not by aiomqtt's: see `_send`
+                answers = await client.subscribe(wanted, timeout=math.inf)
+        except TimeoutError as error:
+            raise aiomqtt.MqttError("timed out") from error
         for (topic_filter, _), answer in zip(wanted, answers, strict=True):
             if isinstance(answer, ReasonCode) and answer.is_failure:
                 logger.error(
