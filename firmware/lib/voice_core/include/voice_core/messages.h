@@ -1,0 +1,57 @@
+// The JSON messages of a device: `hello` and `control` are written, `event` is read.
+#ifndef VOICE_CORE_MESSAGES_H
+#define VOICE_CORE_MESSAGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "voice_core/frame.h"
+
+namespace voice {
+
+// Enough for a `hello` whose labels have 64 characters of ASCII, each to be escaped.
+constexpr size_t hello_capacity = 768;
+// Enough for any `control`.
+constexpr size_t control_capacity = 64;
+
+// What `hello` says of the device. An empty text is not said; labels have at most 64 characters.
+struct Hello {
+  const char* name = "";
+  const char* firmware = "";
+  const char* board = "";
+  const char* language = "";  // ISO 639, "es"
+  uint16_t max_packet = 0;    // bytes, all headers included
+  uint16_t buffer_ms = 0;     // of reply sent ahead of real time
+  uint16_t rate = 0;          // Hz, of the microphone
+  uint16_t reply_rate = 0;    // Hz
+  uint16_t reply_bitrate_kbps = 0;
+};
+
+// Each writes a message and a NUL into `out` and returns its length, or 0 if it did not fit.
+size_t write_hello(const Hello& hello, char* out, size_t capacity);
+size_t write_abort(char* out, size_t capacity);
+// What of the reply to `turn` has been heard: up to frame `seq`; `end`: all of it.
+size_t write_played(uint16_t turn, uint16_t seq, bool end, char* out, size_t capacity);
+// All of a reply that had no frame with audio has been "heard".
+size_t write_played_end(uint16_t turn, char* out, size_t capacity);
+
+enum class EventKind : uint8_t { Other, Listening, Transcript, Sentence, Speaking, Done, Error };
+enum class Outcome : uint8_t { None, Completed, Interrupted, Silent, Failed };
+
+constexpr size_t event_code_capacity = 24;
+
+// One step of a turn, as the gateway tells it.
+struct Event {
+  EventKind kind = EventKind::Other;
+  uint16_t turn = 0;                    // 0: it belongs to none
+  Outcome outcome = Outcome::None;      // of Done
+  char code[event_code_capacity] = "";  // of Error: "stt_failed"
+};
+
+// Reads an `event`. False: it is no JSON object, or has no text "event", or a turn that is none. A kind that is not
+// known is Other; `out` is written only when true.
+bool read_event(const uint8_t* payload, size_t size, Event& out);
+
+}  // namespace voice
+
+#endif
