@@ -1,0 +1,161 @@
+// The whole device: what it does about the button, its voice, its link and its messages. One object, no heap, no clock.
+//
+//   voice::Node node(microphone, speaker, decoder, link);
+//   node.begin(options, millis());
+//   loop():  each (re)connect, once subscribed to topics().out() and topics().event(): node.link_up(millis());
+//            each loss: node.link_down(millis());   each message: node.receive(topic, payload, size, millis());
+//            the debounced button: node.press(millis()), node.release(millis());   always: node.tick(millis());
+//
+// Times are milliseconds of any clock that wraps at 2^32. Everything is called from one task.
+#ifndef VOICE_CORE_NODE_H
+#define VOICE_CORE_NODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "voice_core/config.h"
+#include "voice_core/counters.h"
+#include "voice_core/downlink.h"
+#include "voice_core/endpointer.h"
+#include "voice_core/frame.h"
+#include "voice_core/messages.h"
+#include "voice_core/player.h"
+#include "voice_core/ports.h"
+#include "voice_core/reply_buffer.h"
+#include "voice_core/state.h"
+#include "voice_core/topics.h"
+#include "voice_core/uplink.h"
+
+namespace voice {
+
+// Copied by begin(): the texts need not outlive it. An empty text is not said in `hello`.
+struct NodeOptions {
+  const char* root = "voice";
+  const char* device_id = "";
+  const char* name = "";
+  const char* firmware = "";
+  const char* board = "";
+  const char* language = "";  // ISO 639, "es"
+  Codec codec = Codec::Adpcm;  // or Codec::Pcm
+  bool hands_free = false;
+  uint16_t max_packet = config::max_packet;  // bytes of the MQTT client's buffer
+  // The number of the first turn, 1 to 0x7FFF. Random at each boot: a late answer to what was asked before a restart
+  // is then not taken for the answer to the first question after it.
+  uint16_t first_turn = 1;
+};
+
+// What the status LED shows.
+enum class Indication : uint8_t { Offline, Idle, Listening, Waiting, Speaking, Failed };
+
+const char* name(Indication indication);
+
+class Node {
+ public:
+  Node(Microphone& microphone, Speaker& speaker, Mp3Decoder& decoder, Link& link);
+
+  // Before anything else, once. False: the root, the id, a label, the codec or the first turn is not valid; the node
+  // then does nothing at all.
+  bool begin(const NodeOptions& options, uint32_t now_ms);
+
+  // The link is connected and subscribed. Publishes `online` and `hello`, retained, and takes back what was given up
+  // while there was no link.
+  void link_up(uint32_t now_ms);
+  void link_down(uint32_t now_ms);
+
+  // A message from the MQTT client; what is kept of it is copied.
+  void receive(const char* topic, const uint8_t* payload, size_t size, uint32_t now_ms);
+
+  // The button, debounced: speak while it is held. While a reply is awaited or heard a press stops that first; one
+  // released before config::shortest_press_ms says nothing. Without a link it is answered by the error tone.
+  void press(uint32_t now_ms);
+  void release(uint32_t now_ms);
+
+  // Hands-free: speech itself begins and ends utterances, while nothing is awaited or heard (there is no echo
+  // cancelling, so only the button interrupts a reply). The button goes on working.
+  void set_hands_free(bool hands_free, uint32_t now_ms);
+  bool hands_free() const { return hands_free_; }
+
+  // In each loop, at least every 20 ms while something sounds or is recorded.
+  void tick(uint32_t now_ms);
+
+  State state() const { return state_; }
+  Indication indication() const;
+  const Counters& counters() const { return counters_; }
+  // To subscribe to out() and event(); online() takes the will, "offline", retained.
+  const Topics& topics() const { return topics_; }
+  // Whether the node can spare the time of a blocking connect: nothing is recorded, and nothing is left to play.
+  bool quiet() const;
+
+ private:
+  bool move(Move move);
+
+  void begin_utterance(uint32_t now_ms);
+  void end_utterance(uint32_t now_ms);
+  void begin_reply(uint32_t now_ms);
+  // The open turn is over: nothing is recorded, awaited or heard any more.
+  void finish_turn(uint32_t now_ms);
+  // As finish_turn, and the gateway is told to stop.
+  void abandon_turn(uint32_t now_ms);
+  void fail(uint32_t now_ms);
+
+  bool start_microphone();
+  void stop_microphone();
+  void read_microphone(uint32_t now_ms);
+  void tend_microphone(uint32_t now_ms);
+
+  void receive_audio(const uint8_t* payload, size_t size, uint32_t now_ms);
+  void receive_event(const uint8_t* payload, size_t size, uint32_t now_ms);
+
+  void publish_due();
+  bool publish(const char* topic, const char* text, size_t size, bool retained);
+  void pump_uplink(uint32_t now_ms);
+  void report_played(uint32_t now_ms);
+  void publish_played(bool end, uint32_t now_ms);
+  void check_limits(uint32_t now_ms);
+  void check_utterance(uint32_t now_ms);
+  void check_awaited(uint32_t now_ms);
+  void check_reply(uint32_t now_ms);
+
+  Microphone& microphone_;
+  Link& link_;
+  Topics topics_;
+  Counters counters_;
+  ReplyBuffer buffer_;
+  Uplink uplink_;
+  Downlink downlink_;
+  Player player_;
+  Endpointer endpointer_;
+
+  char hello_[hello_capacity];
+  size_t hello_size_ = 0;
+
+  State state_ = State::Offline;
+  bool ready_ = false;
+  bool linked_ = false;
+  bool hands_free_ = false;
+  bool held_ = false;           // the button
+  bool pressed_begun_ = false;  // the utterance was begun by the button
+  bool microphone_on_ = false;
+  Outcome outcome_ = Outcome::None;  // of the open turn, once told
+  uint16_t next_turn_ = 1;
+
+  // What is still to be published, in this order; nothing of an utterance leaves before it.
+  bool online_due_ = false;
+  bool hello_due_ = false;
+  bool abort_due_ = false;
+  uint16_t cancel_due_ = 0;  // turn
+
+  uint32_t state_since_ = 0;
+  uint32_t ticked_at_ = 0;
+  uint32_t microphone_failed_at_ = 0;
+  bool microphone_failing_ = false;
+  uint32_t failed_at_ = 0;
+  bool failed_ = false;
+  uint32_t played_at_ = 0;
+  uint16_t played_seq_ = 0;
+  bool played_any_ = false;
+};
+
+}  // namespace voice
+
+#endif
