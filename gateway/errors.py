@@ -100,5 +100,9 @@ class BrokerUnavailable(GatewayError):
     """The broker cannot be reached, or did not take a message in time."""
 
 
+class BrokerRefused(BrokerUnavailable):
+    """The broker answers, and refuses the login or cannot be trusted: waiting changes nothing."""
+
+
 class NothingCame(GatewayError):
     """A software device waited in vain; the message says for what, and what came instead."""

@@ -32,7 +32,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.broker.protocol import Incoming, Receiver, Subscription, Will
 from gateway.broker.url import BrokerKind, BrokerUrl
-from gateway.errors import BrokerUnavailable, ConfigurationError
+from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ RESTORE_AT_A_TIME = 100
 
 _REFUSED_LOGIN = (134, 135)
 """Reason codes that paho gives to CONNACK 4 (bad user name or password) and 5 (not authorised)."""
+_NOT_AUTHORISED = "not authorised: check user and password"
+_NOT_TRUSTED = "its certificate is not trusted"
 
 
 def _demote(record: logging.LogRecord) -> bool:
@@ -113,7 +115,8 @@ class MqttBroker:
         self._tls: ssl.SSLContext | None = None
         self._client: aiomqtt.Client | None = None
         self._task: asyncio.Task[None] | None = None
-        self._ready = asyncio.Event()
+        self._ready = False
+        self._decided = asyncio.Event()
         self._trouble: str | None = "not connected yet"
         self.connects = 0
         self.received = 0
@@ -177,13 +180,16 @@ class MqttBroker:
         """Wait until the subscriptions stand and `on_connected` has run, for the first time since the start.
 
         Raises:
+            BrokerRefused: the login or the certificate is not accepted; said at once, for no waiting changes it.
             BrokerUnavailable: that took more than `timeout` seconds; the message says what is wrong.
         """
         try:
             async with asyncio.timeout(timeout):
-                await self._ready.wait()
+                await self._decided.wait()
         except TimeoutError as error:
             raise BrokerUnavailable(f"no connection to {self._url} after {timeout:g} s: {self._trouble}") from error
+        if not self._ready:
+            raise BrokerRefused(f"no connection to {self._url}: {self._trouble}")
 
     async def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Hand a message to the broker; see `Broker.publish`. At QoS 1 it returns when the broker has it.
@@ -327,7 +333,8 @@ class MqttBroker:
             except Exception:
                 logger.exception("What is done at each connection failed")
         self._trouble = None
-        self._ready.set()
+        self._ready = True
+        self._decided.set()
         logger.info("Connected to %s", self._url)
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
@@ -374,6 +381,10 @@ class MqttBroker:
         elif reason != self._trouble:
             logger.warning("Cannot connect to %s: %s; trying again until it works", self._url, reason)
         self._trouble = reason
+        if reason == _NOT_AUTHORISED or reason.startswith(_NOT_TRUSTED):
+            self._decided.set()
+        elif not self._ready:
+            self._decided.clear()
 
 
 def _paho(client: aiomqtt.Client) -> paho.Client:
@@ -426,13 +437,13 @@ def _explain(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, aiomqtt.MqttError) else error
     if isinstance(cause, MqttConnectError) and isinstance(cause.rc, ReasonCode):
         if cause.rc.value in _REFUSED_LOGIN:
-            return "not authorised: check user and password"
+            return _NOT_AUTHORISED
         return f"the broker refused: {cause.rc}"
     if isinstance(cause, aiomqtt.MqttCodeError):
         return "the connection broke"
     text = str(cause)
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"its certificate is not trusted ({text}): set GATEWAY_MQTT_CA_FILE to the CA that signed it"
+        return f"{_NOT_TRUSTED} ({text}): set GATEWAY_MQTT_CA_FILE to the CA that signed it"
     if isinstance(cause, TimeoutError) or "timed out" in text:
         return "no answer in time"
     if "refused" in text:

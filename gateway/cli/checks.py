@@ -25,7 +25,7 @@ from gateway.cli.storage import open_store
 from gateway.config import Settings
 from gateway.engines.choosing import EngineChoice, choose
 from gateway.engines.protocols import ChatRequest
-from gateway.errors import BrokerUnavailable, ConfigurationError, EngineFailed, GatewayError, Stage
+from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, EngineFailed, GatewayError, Stage
 from gateway.values import Message
 from gateway.wire.topics import Topics
 
@@ -125,6 +125,8 @@ async def check_broker(settings: Settings) -> Finding:
                 await stack.enter_async_context(embedded)
                 url, started = embedded.url, "embedded, starts here; "
             spent = await _echo(url, settings, stack)
+    except BrokerRefused as error:
+        return Finding("broker", Status.FAIL, str(error), "see GATEWAY_MQTT_URL and GATEWAY_MQTT_CA_FILE")
     except BrokerUnavailable as error:
         return Finding("broker", Status.FAIL, str(error), "start the broker, or see GATEWAY_MQTT_URL")
     except ConfigurationError as error:

@@ -1,5 +1,6 @@
 """`voice-gateway talk`, against a whole gateway on a real broker."""
 
+import asyncio
 import os
 import pty
 import sys
@@ -12,6 +13,7 @@ import pytest
 from gateway.app import Gateway
 from gateway.audio import Pcm
 from gateway.device import read_sound
+from gateway.device.software_device import CONNECT_TIMEOUT_S
 from tests.cli.conftest import CommandLine
 from tests.cli.sound_card import SoundCard
 from tests.e2e.conftest import StartGateway, openai_environment, provider, settings, start_gateway
@@ -154,6 +156,15 @@ async def test_without_a_broker_it_says_so(cli: CommandLine, question: str, monk
     assert told.code == 1
     assert "is the broker running there?" in told.err
     assert "Start the gateway (voice-gateway run)" in told.err
+
+
+async def test_a_refused_login_is_said_at_once(cli: CommandLine, question: str) -> None:
+    async with Mosquitto(password="right") as broker, asyncio.timeout(CONNECT_TIMEOUT_S / 2):
+        told = await cli("talk", question, "--mqtt-url", broker.url.replace("right", "wrong"))
+    assert told.code == 1
+    assert "not authorised: check user and password" in told.err
+    assert "--mqtt-url mqtt://user:password@host" in told.err
+    assert "Start the gateway" not in told.err
 
 
 @pytest.mark.parametrize(
