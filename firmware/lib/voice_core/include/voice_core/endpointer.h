@@ -12,7 +12,8 @@ namespace voice {
 enum class SpeechChange : uint8_t { None, SpeechStarted, SpeechEnded };
 
 // Judges frames of 20 ms by their mean level, the samples' average taken off (microphones have an offset). The
-// noise floor falls at once and rises slowly. What begins speech, and the pause that ends it, are in config.h.
+// noise floor falls at once and rises slowly, more slowly yet during speech, so that a steady noise that was taken for
+// speech becomes the floor in the end. What begins speech, and the pause that ends it, are in config.h.
 class Endpointer {
  public:
   static constexpr uint32_t frame_ms = 20;
@@ -23,7 +24,7 @@ class Endpointer {
   SpeechChange feed(const int16_t* samples, size_t count);
 
   bool speaking() const { return speaking_; }
-  // Mean level of the room's noise, of 32767; 0 until a frame has been heard.
+  // Mean level of the room's noise, of 32767, which it is until a frame has been heard.
   uint32_t noise_level() const { return noise_ >> noise_shift; }
 
   // Forgets the speech under way and keeps the noise floor: the room is the same.
@@ -37,7 +38,7 @@ class Endpointer {
 
   int16_t frame_[frame_samples];
   size_t filled_ = 0;
-  uint32_t noise_ = 0;  // level << noise_shift
+  uint32_t noise_ = 32767 << noise_shift;
   uint32_t loud_ms_ = 0;
   uint32_t quiet_ms_ = 0;
   bool speaking_ = false;

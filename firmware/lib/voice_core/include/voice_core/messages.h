@@ -32,8 +32,6 @@ size_t write_hello(const Hello& hello, char* out, size_t capacity);
 size_t write_abort(char* out, size_t capacity);
 // What of the reply to `turn` has been heard: up to frame `seq`; `end`: all of it.
 size_t write_played(uint16_t turn, uint16_t seq, bool end, char* out, size_t capacity);
-// All of a reply that had no frame with audio has been "heard".
-size_t write_played_end(uint16_t turn, char* out, size_t capacity);
 
 enum class EventKind : uint8_t { Other, Listening, Transcript, Sentence, Speaking, Done, Error };
 enum class Outcome : uint8_t { None, Completed, Interrupted, Silent, Failed };
@@ -48,8 +46,8 @@ struct Event {
   char code[event_code_capacity] = "";  // of Error: "stt_failed"
 };
 
-// Reads an `event`. False: it is no JSON object, or has no text "event", or a turn that is none. A kind that is not
-// known is Other; `out` is written only when true.
+// Reads an `event`. False: it is no JSON object, says no "event", or a turn beyond 0xFFFF. A kind or an outcome that is
+// not known is Other or None; `out` is written only when true.
 bool read_event(const uint8_t* payload, size_t size, Event& out);
 
 }  // namespace voice

@@ -12,8 +12,8 @@ namespace voice {
 // Whether a device may be called so: 1 to 64 characters of A-Z a-z 0-9 _ - : . and not "gateway", which is reserved.
 bool valid_device_id(const char* id);
 
-// Whether all topics may begin so: 1 to 64 printable ASCII characters, no wildcard, no empty level, none beginning
-// with $.
+// Whether all topics may begin so: 1 to 64 bytes of UTF-8, one level or more and none of them empty; no control
+// character, no wildcard (+ and #), and no $ in front, which belongs to the broker.
 bool valid_root(const char* root);
 
 class Topics {

@@ -1,0 +1,94 @@
+#include "voice_core/messages.h"
+
+#include <string.h>
+
+#include "voice_core/json.h"
+
+namespace voice {
+namespace {
+
+// Longer than every name the contract has; a longer one is no event of ours.
+constexpr size_t name_capacity = 32;
+
+template <typename Value>
+struct Name {
+  const char* text;
+  Value value;
+};
+
+constexpr Name<EventKind> kinds[] = {
+    {"listening", EventKind::Listening}, {"transcript", EventKind::Transcript},
+    {"sentence", EventKind::Sentence},   {"speaking", EventKind::Speaking},
+    {"done", EventKind::Done},           {"error", EventKind::Error},
+};
+constexpr Name<Outcome> outcomes[] = {
+    {"completed", Outcome::Completed},
+    {"interrupted", Outcome::Interrupted},
+    {"silent", Outcome::Silent},
+    {"failed", Outcome::Failed},
+};
+
+template <typename Value, size_t N>
+Value named(const Name<Value> (&names)[N], const char* text, Value otherwise) {
+  for (const Name<Value>& name : names) {
+    if (strcmp(name.text, text) == 0) return name.value;
+  }
+  return otherwise;
+}
+
+void string_if_said(JsonWriter& json, const char* key, const char* value) {
+  if (value[0] != '\0') json.string(key, value);
+}
+
+}  // namespace
+
+size_t write_hello(const Hello& hello, char* out, size_t capacity) {
+  JsonWriter json(out, capacity);
+  json.begin_object().integer("v", 1);
+  string_if_said(json, "name", hello.name);
+  string_if_said(json, "firmware", hello.firmware);
+  string_if_said(json, "board", hello.board);
+  json.integer("max_packet", hello.max_packet).integer("buffer_ms", hello.buffer_ms);
+  json.begin_array("codecs").element("pcm").element("adpcm").end_array();
+  json.integer("rate", hello.rate);
+  json.begin_object("reply").integer("rate", hello.reply_rate).integer("bitrate_kbps", hello.reply_bitrate_kbps);
+  json.end_object();
+  string_if_said(json, "language", hello.language);
+  json.end_object();
+  return json.size();
+}
+
+size_t write_abort(char* out, size_t capacity) {
+  JsonWriter json(out, capacity);
+  json.begin_object().string("type", "abort").end_object();
+  return json.size();
+}
+
+size_t write_played(uint16_t turn, uint16_t seq, bool end, char* out, size_t capacity) {
+  JsonWriter json(out, capacity);
+  json.begin_object().string("type", "played").integer("turn", turn).integer("seq", seq);
+  if (end) json.boolean("end", true);
+  json.end_object();
+  return json.size();
+}
+
+bool read_event(const uint8_t* payload, size_t size, Event& out) {
+  const char* const text = reinterpret_cast<const char*>(payload);
+  char name[name_capacity];
+  if (!json_find_string(text, size, "event", name, sizeof(name))) return false;
+  int32_t turn = 0;
+  // Not said, or null: it belongs to no turn.
+  json_find_int(text, size, "turn", turn);
+  if (turn < 0 || turn > UINT16_MAX) return false;
+  Event event;
+  event.kind = named(kinds, name, EventKind::Other);
+  event.turn = static_cast<uint16_t>(turn);
+  if (event.kind == EventKind::Done && json_find_string(text, size, "outcome", name, sizeof(name))) {
+    event.outcome = named(outcomes, name, Outcome::None);
+  }
+  if (event.kind == EventKind::Error) json_find_string(text, size, "code", event.code, sizeof(event.code));
+  out = event;
+  return true;
+}
+
+}  // namespace voice
