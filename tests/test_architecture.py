@@ -28,7 +28,7 @@ PURE = (
     "values", "errors", "audio", "limits", "events",
     "wire.adpcm", "wire.forms", "wire.frame", "wire.messages", "wire.opus", "wire.topics",
     "pipeline.assemble", "pipeline.endpoint", "pipeline.framed", "pipeline.raw", "pipeline.sentences", "pipeline.wav",
-    "reports.live", "reports.stats", "device.playback", "engines.choice", "engines.encoder",
+    "reports.live", "reports.stats", "device.mpeg", "device.playback", "engines.choice", "engines.encoder",
 )  # fmt: skip
 """They do no input or output and read no clock: times are passed in."""
 

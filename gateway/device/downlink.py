@@ -33,6 +33,8 @@ class Downlink:
         self._last_gateway_turn: int | None = None
         self.announced: deque[Exchange] = deque(maxlen=EXCHANGES_MAX)
         """Turns that this device did not begin: somebody's `say` or `ask`."""
+        self.unknown_turns: deque[int] = deque(maxlen=EXCHANGES_MAX)
+        """The turns of the newest frames among the stale ones whose turn this device never began, or has forgotten."""
         self.stale = 0
         self.malformed = 0
         self.stray = 0
@@ -58,6 +60,7 @@ class Downlink:
         exchange = self._of_turn(frame.turn) or self._opened_by(frame)
         if exchange is None:
             self.stale += 1
+            self.unknown_turns.append(frame.turn)
             return None
         was = exchange.stale
         exchange.take_frame(frame, len(payload), now)

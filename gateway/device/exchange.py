@@ -100,7 +100,9 @@ class Exchange:
     `turn` is the turn's number: known from the start for frames, None until the gateway has told it for all else.
     """
 
-    def __init__(self, signal: Signal, turn: int | None, form: ReplyForm | None, buffer_ms: float, now: float) -> None:
+    def __init__(
+        self, signal: Signal, turn: int | None, form: ReplyForm | None, playback: Playback, now: float
+    ) -> None:
         self._signal = signal
         self.turn = turn
         self.form = form
@@ -115,7 +117,7 @@ class Exchange:
         """A CANCEL came after the end: what is held and not yet played is not to be played."""
         self.oversized = 0
         """Chunks dropped because the reply was longer than `REPLY_MAX_BYTES`."""
-        self.playback = Playback(buffer_ms)
+        self.playback = playback
         self._asked_at = now
         self._chunks: list[Chunk] = []
         self._bytes = 0
@@ -293,6 +295,7 @@ class Exchange:
     def _end(self, how: Ended, now: float) -> None:
         if self._ended is None:
             self._ended, self._ended_at = how, now
+            self.playback.finish(now)
 
     def _missing(self, what: str) -> str:
         kinds = ", ".join(str(event.get("event")) for event in self.events) or "none"

@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.engines.encoder import BITRATES_KBPS
-
-_RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000)}
-"""Sample rates by the version bits of an MPEG audio header (3: MPEG-1, 2: MPEG-2; ISO 11172-3 and 13818-3)."""
+from gateway.device.mpeg import read_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,46 +23,53 @@ class PlaybackReport:
 
 
 class Playback:
-    """Plays from the first chunk on and never stops to collect more; times are seconds of a monotonic clock.
+    """Plays from the moment on at which `pre_buffer_ms` of audio has come, or the end, and never stops to collect more;
+    times are seconds of a monotonic clock.
 
-    It holds what came less what real time has played since, never below zero: the pacing rule of the wire contract,
-    seen from the device.
+    What it holds (`peak_ms`) is counted as the wire contract counts it: what came less what real time has played since
+    the first chunk, never below zero. A board has room for its pre-buffer besides.
     """
 
-    def __init__(self, buffer_ms: float) -> None:
+    def __init__(self, buffer_ms: float, pre_buffer_ms: float = 0) -> None:
         self._buffer_ms = buffer_ms
+        self._pre_buffer_ms = pre_buffer_ms
         self._kbps: int | None = None
         self._audio_ms = 0.0
         self._peak_ms = 0.0
         self._dry_count = 0
         self._dry_ms = 0.0
+        self._held_until = 0.0
         self.ends_at: float | None = None
-        """When all that has come so far will have been played."""
+        """When all that has come so far will have been played; None before playing has begun."""
 
     def receive(self, audio: bytes, now: float) -> None:
         """Take the next bytes of the MP3 stream; those of the first call begin with a header."""
         if not audio:
             return
         if self._kbps is None:
-            self._kbps = _kbps(audio)
+            header = read_header(audio)
+            self._kbps = header.kbps if header else 0
         audio_ms = len(audio) * 8 / self._kbps if self._kbps else 0.0
-        if self.ends_at is not None and now > self.ends_at:
+        self._audio_ms += audio_ms
+        self._held_until = max(now, self._held_until) + audio_ms / 1000
+        self._peak_ms = max(self._peak_ms, (self._held_until - now) * 1000)
+        if self.ends_at is None:
+            if self._audio_ms >= self._pre_buffer_ms:
+                self._begin(now)
+            return
+        if now > self.ends_at:
             self._dry_count += 1
             self._dry_ms += (now - self.ends_at) * 1000
-        self.ends_at = max(now, self.ends_at or now) + audio_ms / 1000
-        self._audio_ms += audio_ms
-        self._peak_ms = max(self._peak_ms, (self.ends_at - now) * 1000)
+        self.ends_at = max(now, self.ends_at) + audio_ms / 1000
+
+    def finish(self, now: float) -> None:
+        """Take note that no more audio comes: what was too short to begin with is played."""
+        if self.ends_at is None and self._audio_ms:
+            self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        self.ends_at = now + self._audio_ms / 1000
 
     @property
     def report(self) -> PlaybackReport:
         return PlaybackReport(self._audio_ms, self._peak_ms, self._dry_count, self._dry_ms, self._buffer_ms)
-
-
-def _kbps(audio: bytes) -> int:
-    """Return the bit rate, constant in a reply, that the MPEG layer III header at the start says; 0 for none."""
-    if len(audio) < 4 or audio[0] != 0xFF or audio[1] & 0xE6 != 0xE2:
-        return 0
-    version, bitrate_index, rate_index = audio[1] >> 3 & 3, audio[2] >> 4, audio[2] >> 2 & 3
-    if version not in _RATES_HZ or rate_index == 3 or bitrate_index in (0, 15):
-        return 0
-    return BITRATES_KBPS[_RATES_HZ[version][rate_index]][bitrate_index - 1]

@@ -18,8 +18,9 @@ from gateway.broker.protocol import Incoming, Subscription, Will
 from gateway.broker.url import BrokerUrl, parse_broker_url
 from gateway.device.downlink import Downlink
 from gateway.device.exchange import Event, Exchange, Signal, first_event
+from gateway.device.playback import Playback
 from gateway.device.played import PlayedReporter
-from gateway.device.uplink import CHUNK_MS, FrameWriter, Link, pieces, raw_messages
+from gateway.device.uplink import CHUNK_MS, Delay, FrameWriter, Link, no_delay, pieces, raw_messages
 from gateway.values import Codec, ReplyForm
 from gateway.wire.frame import FIRST_DEVICE_TURN, turn_after
 from gateway.wire.topics import Leaf, Topics
@@ -52,18 +53,20 @@ class SoftwareDevice:
         hello_retained: bool = True,
         first_turn: int = FIRST_DEVICE_TURN,
         report_played: bool = False,
+        pre_buffer_ms: float = 0,
         ca_file: Path | None = None,
     ) -> None:
         """`url` is the broker's, `spelling` the device's id as it stands in its topics.
 
         `hello` is said at each connect. `report_played` sends `played` for each chunk of a framed reply when it
-        would have been heard.
+        would have been heard. A reply is played from when `pre_buffer_ms` of it is there.
         """
         self._topics = Topics(root_topic)
         self._spelling = spelling
         self._hello = hello
         self._hello_retained = hello_retained
         self._buffer_ms = float((hello or {}).get("buffer_ms", DEFAULT_BUFFER_MS))
+        self._pre_buffer_ms = pre_buffer_ms
         self._turn = first_turn
         self._reporter = PlayedReporter(self.played) if report_played else None
         self._signal = Signal()
@@ -144,22 +147,30 @@ class SoftwareDevice:
         chunk_ms: int = CHUNK_MS,
         paced: bool = True,
         link: Link | None = None,
+        delay: Delay = no_delay,
     ) -> Exchange:
         """Say `speech` in frames: as fast as it would be spoken if `paced`, else at once. `link` spoils the frames
-        on their way."""
+        on their way; each paced one is held up by `delay()` seconds, and none overtakes another."""
         utterance = self.begin(rate=speech.rate, codec=codec, chunk_ms=chunk_ms)
         frames = utterance.writer.frames(speech.samples, last=True)
-        await self._send_audio(frames if link is None else link(frames), chunk_ms if paced else 0)
+        await self._send_audio(frames if link is None else link(frames), chunk_ms if paced else 0, delay)
         utterance.exchange.asked(time.monotonic())
         return utterance.exchange
 
     async def speak_raw(
-        self, speech: Pcm, *, chunk_ms: int = CHUNK_MS, paced: bool = True, end: bool = True
+        self,
+        speech: Pcm,
+        *,
+        chunk_ms: int = CHUNK_MS,
+        paced: bool = True,
+        end: bool = True,
+        delay: Delay = no_delay,
     ) -> Exchange:
-        """Say `speech` as bare samples; without `end` the empty message is left out, as the simplest sketches do."""
+        """Say `speech` as bare samples; without `end` the empty message is left out, as the simplest sketches do.
+        `delay` as in `speak`."""
         exchange = self._begin_exchange(None, ReplyForm.STREAM)
         messages = raw_messages(speech, chunk_ms)
-        await self._send_audio([*messages, b""] if end else messages, chunk_ms if paced else 0)
+        await self._send_audio([*messages, b""] if end else messages, chunk_ms if paced else 0, delay)
         exchange.asked(time.monotonic())
         return exchange
 
@@ -249,12 +260,12 @@ class SoftwareDevice:
     async def _control(self, body: Mapping[str, object]) -> None:
         await self.publish(Leaf.CONTROL, json.dumps(body).encode())
 
-    async def _send_audio(self, messages: Sequence[bytes], every_ms: int) -> None:
-        """Send `messages`, each when its audio would have been recorded."""
+    async def _send_audio(self, messages: Sequence[bytes], every_ms: int, delay: Delay = no_delay) -> None:
+        """Send `messages`, each `delay()` seconds after its audio would have been recorded."""
         began = time.monotonic()
         for index, message in enumerate(messages):
             if every_ms and message:
-                await asyncio.sleep(began + (index + 1) * every_ms / 1000 - time.monotonic())
+                await asyncio.sleep(began + (index + 1) * every_ms / 1000 + delay() - time.monotonic())
             await self.publish(Leaf.IN, message)
             if not every_ms:
                 # So that a long utterance does not keep this process from receiving.
@@ -266,7 +277,8 @@ class SoftwareDevice:
         return exchange
 
     def _new_exchange(self, turn: int | None, form: ReplyForm | None) -> Exchange:
-        return Exchange(self._signal, turn, form, self._buffer_ms, time.monotonic())
+        playback = Playback(self._buffer_ms, self._pre_buffer_ms)
+        return Exchange(self._signal, turn, form, playback, time.monotonic())
 
     async def _greet(self) -> None:
         """Say that the device is there. Said at each connect, not left to the broker's memory: the will may have been

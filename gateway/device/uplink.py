@@ -14,6 +14,9 @@ from gateway.wire.frame import LAST_SEQ, Flag, Frame, FrameCodec, encode
 Link = Callable[[list[bytes]], list[bytes]]
 """What a link does to the messages of an utterance: it may lose, repeat and reorder them."""
 
+Delay = Callable[[], float]
+"""How many seconds a link holds up the next message."""
+
 CHUNK_MS = 60
 """Audio in one message: 1920 bytes of PCM at 16 kHz. Few enough messages, and soon enough."""
 
@@ -75,6 +78,11 @@ class FrameWriter:
         if self._codec is Codec.ADPCM:
             return self._adpcm.encode(_padded(block, len(block) + len(block) % 2))
         return block.astype("<i2").tobytes()
+
+
+def no_delay() -> float:
+    """A link that holds nothing up."""
+    return 0.0
 
 
 def raw_messages(speech: Pcm, chunk_ms: int) -> list[bytes]:

@@ -5,12 +5,13 @@ import pytest
 from gateway.device import exchange as exchange_module
 from gateway.device.downlink import EXCHANGES_MAX, Downlink
 from gateway.device.exchange import EVENTS_MAX, Ended, Exchange, Signal
+from gateway.device.playback import Playback
 from gateway.values import ReplyForm
 from gateway.wire.frame import Flag, Frame, FrameCodec, encode
 
 
 def new_exchange(turn: int | None, form: ReplyForm | None) -> Exchange:
-    return Exchange(Signal(), turn, form, 2000, 0.0)
+    return Exchange(Signal(), turn, form, Playback(2000), 0.0)
 
 
 def frame(turn: int, seq: int, audio: bytes = b"x", flags: Flag = Flag.NONE) -> bytes:

@@ -44,3 +44,27 @@ def test_what_is_no_mp3_lasts_no_time() -> None:
     playback.receive(b"no audio at all", 0.0)
     playback.receive(b"", 1.0)
     assert playback.report.audio_ms == 0
+
+
+def test_a_board_with_a_pre_buffer_begins_later_and_forgives_a_late_chunk() -> None:
+    quarter = SECOND // 4
+    at_once, pre_buffered = Playback(2000), Playback(2000, pre_buffer_ms=300)
+    for playback in (at_once, pre_buffered):
+        playback.receive(MP3[:quarter], 0.0)
+        assert (playback.ends_at is None) is (playback is pre_buffered)
+        playback.receive(MP3[quarter : 2 * quarter], 0.2)
+        playback.receive(MP3[2 * quarter : 3 * quarter], 0.6)
+    assert (at_once.report.dry_count, at_once.report.dry_ms) == (1, pytest.approx(100))
+    assert pre_buffered.report.dry_count == 0
+    assert pre_buffered.ends_at == pytest.approx(0.95)
+    # What it holds is counted from the first chunk on, as the gateway counts it.
+    assert pre_buffered.report.peak_ms == pytest.approx(300)
+
+
+def test_a_reply_shorter_than_the_pre_buffer_is_played_at_its_end() -> None:
+    playback = Playback(2000, pre_buffer_ms=300)
+    playback.receive(MP3[: SECOND // 4], 0.0)
+    playback.finish(0.1)
+    assert playback.ends_at == pytest.approx(0.35)
+    playback.finish(9.0)
+    assert playback.ends_at == pytest.approx(0.35)

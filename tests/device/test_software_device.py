@@ -130,6 +130,14 @@ async def test_a_link_loses_repeats_and_reorders_what_it_is_told_to(device: Soft
     assert [frame.seq for frame in await peer.utterance()] == [1, 0, 0, 4]
 
 
+async def test_a_paced_utterance_is_held_up_as_the_link_says(device: SoftwareDevice, peer: Peer) -> None:
+    began = time.monotonic()
+    delays = iter([0.0, 0.3, 0.0])
+    await device.speak(tone(0.15), chunk_ms=50, delay=lambda: next(delays))
+    assert 0.4 <= time.monotonic() - began < 1.5
+    assert [frame.seq for frame in await peer.utterance()] == [0, 1, 2]
+
+
 async def test_an_utterance_can_be_sent_bit_by_bit_and_taken_back(device: SoftwareDevice, peer: Peer) -> None:
     utterance = device.begin()
     await utterance.send(tone(0.06).samples)
@@ -238,6 +246,7 @@ async def test_after_barge_in_the_old_reply_is_stale_and_its_end_still_known(
     await peer.event("listening", 3)
     await device.event("listening", TIMEOUT_S)
     assert (device.downlink.stale, device.downlink.malformed) == (2, 1)
+    assert list(device.downlink.unknown_turns) == [900]
 
 
 async def test_a_raw_question_is_answered_by_messages_to_the_empty_one(device: SoftwareDevice, peer: Peer) -> None:
