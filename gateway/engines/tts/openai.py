@@ -1,6 +1,8 @@
 """Text to speech by any server with OpenAI's speech API: OpenAI, Kokoro, speaches, openedai-speech, …"""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -18,8 +20,11 @@ DEFAULT_MODEL = "tts-1"
 DEFAULT_VOICE = "alloy"
 """It speaks every language; OpenAI's voices are not bound to one."""
 
+OPENAI_HOST = "api.openai.com"
+
 PCM_RATE = 24_000
 """Hz of `response_format=pcm`: signed 16-bit little-endian, mono."""
+_RATE = {"sample_rate": PCM_RATE}
 
 _FILE_TYPES = ("mpeg", "mp3", "wav", "flac", "ogg", "opus")
 _FILE_MAGICS = (b"RIFF", b"ID3", b"fLaC", b"OggS")
@@ -36,6 +41,7 @@ class OpenAISpeech:
         self._voice = voice
         self._timeout_s = timeout_s
         self._client: openai.AsyncOpenAI | None = None
+        self._says_rate = True
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -67,10 +73,25 @@ class OpenAISpeech:
         """
         client = self._client
         assert client is not None, "speak() before start()"
+        ask = partial(
+            client.audio.speech.with_streaming_response.create,
+            model=self._model,
+            voice=self._voice,
+            input=text,
+            response_format="pcm",
+        )
         with errors_mapped(client):
-            async with client.audio.speech.with_streaming_response.create(
-                model=self._model, voice=self._voice, input=text, response_format="pcm"
-            ) as response:
+            async with AsyncExitStack() as stack:
+                try:
+                    # OpenAI's own PCM has one rate. Compatible servers answer at the rate of the voice (Piper: 22.05 kHz)
+                    # unless asked for another, and PCM does not say which it is.
+                    says_rate = self._says_rate and server_name(client) != OPENAI_HOST
+                    response = await stack.enter_async_context(ask(extra_body=_RATE if says_rate else None))
+                except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                    if not says_rate or "sample_rate" not in str(error):
+                        raise
+                    self._says_rate = False
+                    response = await stack.enter_async_context(ask())
                 content_type = response.headers.get("content-type", "").lower()
                 async for audio in _audio(response.iter_bytes(), content_type):
                     yield audio

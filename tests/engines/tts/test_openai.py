@@ -12,7 +12,8 @@ from gateway.engines.tts.openai import OpenAISpeech
 from gateway.errors import EngineFailed
 from tests.conformance.openai_failures import OpenAIFailures
 from tests.conformance.tts import TtsConformance, spoken_by
-from tests.fakes.openai_server import Audio, Endpoint, OpenAIServer, tone
+from tests.fakes.http_server import Request
+from tests.fakes.openai_server import Audio, Endpoint, OpenAIServer, Status, tone
 
 
 @pytest.fixture
@@ -50,7 +51,20 @@ class TestOpenAISpeech(TtsConformance, OpenAIFailures):
             "voice": "nova",
             "input": "Hola.",
             "response_format": "pcm",
+            "sample_rate": 24_000,
         }
+
+    async def test_a_server_that_takes_no_rate_is_asked_without_from_then_on(
+        self, engine: OpenAISpeech, server: OpenAIServer
+    ) -> None:
+        def strict(request: Request) -> Audio | Status:
+            refused = Status(422, message="sample_rate: extra inputs are not permitted")
+            return refused if "sample_rate" in request.json else Audio(tone(0.5), "audio/pcm")
+
+        server.speech.answer = strict
+        for _ in range(2):
+            assert len((await spoken_by(engine, "Hola.")).samples) == 12_000
+        assert ["sample_rate" in request.json for request in server.speech.requests] == [True, False, False]
 
     @pytest.mark.parametrize("content_type", ["audio/pcm", "application/octet-stream", "audio/L16"])
     async def test_passes_pcm_on_as_it_comes(
