@@ -83,7 +83,7 @@ class OpenAISpeech:
         with errors_mapped(client):
             async with AsyncExitStack() as stack:
                 try:
-                    # OpenAI's own PCM has one rate. Compatible servers answer at the rate of the voice (Piper: 22.05 kHz)
+                    # OpenAI's own PCM has one rate. Other servers answer at the rate of the voice (Piper: 22.05 kHz)
                     # unless asked for another, and PCM does not say which it is.
                     says_rate = self._says_rate and server_name(client) != OPENAI_HOST
                     response = await stack.enter_async_context(ask(extra_body=_RATE if says_rate else None))
