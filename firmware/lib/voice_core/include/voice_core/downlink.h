@@ -74,16 +74,18 @@ class Downlink {
   void remember_closed(uint16_t turn, uint32_t now_ms);
   bool was_closed(uint16_t turn) const;
   void place(const Frame& frame, uint32_t now_ms);
+  void note_behind(uint16_t seq);
   bool hold(const Frame& frame, uint32_t now_ms);
   void take(uint16_t seq, uint8_t flags, const uint8_t* audio, size_t size);
-  void drain_held();
+  void drain_held(uint32_t now_ms);
   void skip_to(uint16_t seq);
-  void skip_to_held();
+  void skip_to_held(uint32_t now_ms);
+  uint16_t ahead(uint16_t seq) const { return static_cast<uint16_t>(seq - next_seq_); }
+  size_t first_held() const;
 
   ReplyBuffer& buffer_;
   Counters& counters_;
   uint16_t turn_ = 0;
-  bool any_received_ = false;
   uint16_t next_seq_ = 0;
   uint32_t history_ = 0;  // bit i: frame next_seq_ - 1 - i was taken
   Held held_[reorder_frames];

@@ -35,7 +35,7 @@ struct NodeOptions {
   const char* name = "";
   const char* firmware = "";
   const char* board = "";
-  const char* language = "";  // ISO 639, "es"
+  const char* language = "";   // ISO 639, "es"
   Codec codec = Codec::Adpcm;  // or Codec::Pcm
   bool hands_free = false;
   uint16_t max_packet = config::max_packet;  // bytes of the MQTT client's buffer
@@ -83,13 +83,13 @@ class Node {
   const Counters& counters() const { return counters_; }
   // To subscribe to out() and event(); online() takes the will, "offline", retained.
   const Topics& topics() const { return topics_; }
-  // Whether the node can spare the time of a blocking connect: nothing is recorded, and nothing is left to play.
-  bool quiet() const;
+  // Whether nothing is left to be heard, so that a blocking connect makes nothing stutter.
+  bool quiet() const { return !player_.sounding(); }
 
  private:
-  bool move(Move move);
+  bool move(Move move, uint32_t now_ms);
 
-  void begin_utterance(uint32_t now_ms);
+  void begin_utterance(bool by_button, uint32_t now_ms);
   void end_utterance(uint32_t now_ms);
   void begin_reply(uint32_t now_ms);
   // The open turn is over: nothing is recorded, awaited or heard any more.
@@ -98,20 +98,22 @@ class Node {
   void abandon_turn(uint32_t now_ms);
   void fail(uint32_t now_ms);
 
-  bool start_microphone();
+  bool start_microphone(uint32_t now_ms);
   void stop_microphone();
-  void read_microphone(uint32_t now_ms);
   void tend_microphone(uint32_t now_ms);
+  void read_microphone(uint32_t now_ms);
+  void record_rest();
 
   void receive_audio(const uint8_t* payload, size_t size, uint32_t now_ms);
   void receive_event(const uint8_t* payload, size_t size, uint32_t now_ms);
 
-  void publish_due();
   bool publish(const char* topic, const char* text, size_t size, bool retained);
+  bool publish_due();
   void pump_uplink(uint32_t now_ms);
+  bool played_news() const;
   void report_played(uint32_t now_ms);
   void publish_played(bool end, uint32_t now_ms);
-  void check_limits(uint32_t now_ms);
+
   void check_utterance(uint32_t now_ms);
   void check_awaited(uint32_t now_ms);
   void check_reply(uint32_t now_ms);
@@ -133,8 +135,8 @@ class Node {
   bool ready_ = false;
   bool linked_ = false;
   bool hands_free_ = false;
-  bool held_ = false;           // the button
-  bool pressed_begun_ = false;  // the utterance was begun by the button
+  bool held_ = false;       // the button
+  bool by_button_ = false;  // the utterance was begun by the button
   bool microphone_on_ = false;
   Outcome outcome_ = Outcome::None;  // of the open turn, once told
   uint16_t next_turn_ = 1;
@@ -143,18 +145,21 @@ class Node {
   bool online_due_ = false;
   bool hello_due_ = false;
   bool abort_due_ = false;
-  uint16_t cancel_due_ = 0;  // turn
+  uint16_t cancel_due_ = 0;  // the turn; 0: none
 
   uint32_t state_since_ = 0;
   uint32_t ticked_at_ = 0;
-  uint32_t microphone_failed_at_ = 0;
+  uint32_t link_lost_at_ = 0;
   bool microphone_failing_ = false;
-  uint32_t failed_at_ = 0;
+  uint32_t microphone_failed_at_ = 0;
   bool failed_ = false;
+  uint32_t failed_at_ = 0;
   uint32_t played_at_ = 0;
-  uint16_t played_seq_ = 0;
   bool played_any_ = false;
+  uint16_t played_seq_ = 0;
 };
+
+static_assert(sizeof(Node) <= config::ram_budget_bytes, "the node exceeds VOICE_RAM_BUDGET_BYTES");
 
 }  // namespace voice
 

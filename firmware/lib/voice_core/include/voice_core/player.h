@@ -30,9 +30,12 @@ class Player {
 
   // Whether a reply or a tone sounds, or is about to.
   bool busy() const { return mode_ != Mode::Silent; }
-  // Whether the reply begun last has been heard to its end.
+  // Whether something is there to be heard now; a reply that ran dry is not.
+  bool sounding() const { return mode_ == Mode::Playing || mode_ == Mode::Tone; }
+  // Whether the reply begun last has been heard to its end, and whether nothing of its audio could be decoded.
   bool reply_heard() const { return reply_heard_; }
-  // When something of the reply was last heard, or it began.
+  bool undecodable() const { return reply_heard_ && fed_ > 0 && decoded_ == 0; }
+  // When something of the reply (or of the tone) was last heard, or it began.
   uint32_t progress_at() const { return progress_at_; }
 
  private:
@@ -52,12 +55,12 @@ class Player {
   // A tone that a speaker does not play is given up.
   static constexpr uint32_t tone_limit_ms = 2000;
 
-  void reset();
   void tick_reply(uint32_t now_ms);
   void tick_tone(uint32_t now_ms);
   bool decode();
   bool flush_samples();
   void note_progress(uint32_t now_ms);
+  void run_dry();
 
   ReplyBuffer& buffer_;
   Mp3Decoder& decoder_;
@@ -66,11 +69,11 @@ class Player {
   Tone tone_;
   Mode mode_ = Mode::Silent;
   bool reply_heard_ = false;
-  uint32_t began_at_ = 0;
   uint32_t progress_at_ = 0;
   uint8_t input_[input_bytes];
   size_t input_size_ = 0;
-  uint32_t consumed_ = 0;  // bytes of the reply that the decoder is done with
+  uint32_t fed_ = 0;       // bytes of the reply taken from the buffer
+  uint32_t consumed_ = 0;  // of these, the decoder is done with
   int16_t samples_[config::decoder_samples];
   size_t sample_count_ = 0;
   size_t sample_next_ = 0;

@@ -22,8 +22,10 @@ class Uplink {
  public:
   Uplink(Link& link, const Topics& topics, Counters& counters) : link_(link), topics_(topics), counters_(counters) {}
 
-  // Codec::Pcm or Codec::Adpcm, from the next utterance on.
+  // Codec::Pcm or Codec::Adpcm; before the first utterance.
   void set_codec(Codec codec) { codec_ = codec; }
+  // Bytes of the largest frame, its header included.
+  static size_t largest_message(Codec codec);
 
   // Keeps the last config::pre_roll_ms of what is fed, for an utterance that may begin.
   void arm();
@@ -33,8 +35,7 @@ class Uplink {
   void feed(const int16_t* samples, size_t count);
   // The utterance is over; its last frame carries END.
   void end();
-  // Publishes what waits, until the link refuses. Once a frame has been refused or none has been due for a while,
-  // stuck_ms says for how long.
+  // Publishes what waits, until the link refuses.
   void pump(uint32_t now_ms);
   // Forgets the utterance or what was kept; nothing is published.
   void drop();
@@ -51,12 +52,12 @@ class Uplink {
   uint32_t stuck_ms(uint32_t now_ms) const;
 
  private:
-  static constexpr size_t chunk_bytes_max = adpcm_block_size(config::adpcm_chunk_samples) > 2 * config::pcm_chunk_samples
+  static constexpr size_t chunk_bytes_max = adpcm_block_size(config::adpcm_chunk_samples) >
+                                                    2 * config::pcm_chunk_samples
                                                 ? adpcm_block_size(config::adpcm_chunk_samples)
                                                 : 2 * config::pcm_chunk_samples;
-  static constexpr size_t chunk_samples_max = config::adpcm_chunk_samples > config::pcm_chunk_samples
-                                                  ? config::adpcm_chunk_samples
-                                                  : config::pcm_chunk_samples;
+  static constexpr size_t chunk_samples_max =
+      config::adpcm_chunk_samples > config::pcm_chunk_samples ? config::adpcm_chunk_samples : config::pcm_chunk_samples;
   static constexpr size_t blocks_max = 32;
 
   // A coded chunk that waits in bytes_.
@@ -65,7 +66,8 @@ class Uplink {
     uint16_t size;
   };
 
-  size_t chunk_samples() const;
+  static size_t chunk_samples(Codec codec);
+  size_t chunk_samples() const { return chunk_samples(codec_); }
   void close_chunk();
   void trim_pre_roll();
   size_t encode(uint8_t* out);
