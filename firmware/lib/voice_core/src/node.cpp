@@ -306,9 +306,7 @@ void Node::check_reply(uint32_t now_ms) {
     ++counters_.replies_heard;
     if (linked_) publish_played(true, now_ms);
     finish_turn(now_ms);
-    if (!undecodable) return;
-    ++counters_.replies_undecodable;
-    fail(now_ms);
+    if (undecodable) fail(now_ms);
   } else if (now_ms - player_.progress_at() >= config::reply_gap_timeout_ms) {
     ++counters_.replies_stalled;
     abandon_turn(now_ms);

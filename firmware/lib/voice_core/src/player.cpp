@@ -76,6 +76,7 @@ void Player::run_dry() {
   speaker_rate_ = 0;
   mode_ = Mode::Silent;
   reply_heard_ = true;
+  if (undecodable()) counters_.undecodable_bytes += fed_;
 }
 
 void Player::tick_tone(uint32_t now_ms) {

@@ -35,15 +35,15 @@ struct Counters {
   uint32_t errors_told = 0;         // `error` events
 
   // Playing.
-  uint32_t underruns = 0;            // silence within a reply because nothing was there to play
-  uint32_t speaker_starved = 0;      // times that the loop came back too late to fill the speaker
-  uint32_t replies_heard = 0;        // to their end
-  uint32_t replies_undecodable = 0;  // of these, no sample came out of the decoder
-  uint32_t replies_aborted = 0;      // stopped at the button, awaited ones included
-  uint32_t replies_cancelled = 0;    // stopped by the gateway
-  uint32_t replies_missing = 0;      // awaited, and nothing came
-  uint32_t replies_stalled = 0;      // begun, and stopped coming
-  uint32_t tones = 0;                // error tones
+  uint32_t underruns = 0;          // silence within a reply because nothing was there to play
+  uint32_t speaker_starved = 0;    // times that the loop came back too late to fill the speaker
+  uint32_t replies_heard = 0;      // to their end
+  uint32_t undecodable_bytes = 0;  // of replies that the decoder made nothing of
+  uint32_t replies_aborted = 0;    // stopped at the button, awaited ones included
+  uint32_t replies_cancelled = 0;  // stopped by the gateway
+  uint32_t replies_missing = 0;    // awaited, and nothing came
+  uint32_t replies_stalled = 0;    // begun, and stopped coming
+  uint32_t tones = 0;              // error tones
 
   // Moves that the state table does not have, by the state and the move.
   uint32_t refused_moves[state_count][move_count] = {};
