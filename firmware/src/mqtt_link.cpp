@@ -2,6 +2,7 @@
 
 #include <Arduino.h>
 #include <esp_random.h>
+#include <lwip/sockets.h>
 
 #include "voice_core/config.h"
 #include "voice_core/node.h"
@@ -22,7 +23,7 @@ namespace {
 //   connecting                    connect_timeout_ms, then reply_timeout_s for the broker's answer
 //   TLS                           handshake_timeout_s more
 //   a packet of which half came   reply_timeout_s
-//   publishing                    the network library's own limit, up to 10 s on a link that is up and takes nothing
+//   publishing                    next to nothing, since writable() is asked first; 10 s should a message not fit then
 constexpr uint32_t connect_timeout_ms = 3000;
 constexpr uint16_t reply_timeout_s = 4;
 #ifdef VOICE_TLS
@@ -72,9 +73,8 @@ void MqttLink::poll(bool network_up, uint32_t now_ms) {
   }
   if (!network_up || settings_->get(Key::MqttHost)[0] == '\0') return;
   if (now_ms - tried_at_ms_ < wait_ms_) return;
-  // A reply goes on playing from its buffer while the link is away. An utterance is lost without the link anyway, so
-  // connecting may cost a piece of it.
-  if (!node_->quiet() && node_->state() != voice::State::Listening) return;
+  // A reply goes on playing from its buffer while the link is away.
+  if (!node_->quiet()) return;
   connect();
 }
 
@@ -84,6 +84,9 @@ void MqttLink::connect() {
                       node_->topics().online(), 0, true, offline);
   tried_at_ms_ = millis();
   if (connected && subscribe()) {
+    // The end of an utterance is a small message after a large one: Nagle's algorithm would keep it back until the
+    // broker has acknowledged that.
+    socket_.setNoDelay(true);
     backoff_.reset();
     wait_ms_ = backoff_.next();  // a broker that takes connections and drops them is not called in a circle
     up_ = true;
@@ -131,8 +134,21 @@ void MqttLink::tell_why_not() {
   }
 }
 
+// Whether TCP takes a message now. lwIP says yes only while half of its send buffer is free, 2.8 KB, which is more than
+// a frame of audio has. Without asking, a network that has just gone would hold up the loop, the microphone and the
+// button with it, for the 10 s that a write may take.
+bool MqttLink::writable() {
+  const int fd = socket_.fd();
+  if (fd < 0) return false;
+  fd_set set;
+  FD_ZERO(&set);
+  FD_SET(fd, &set);
+  timeval at_once = {};
+  return select(fd + 1, nullptr, &set, nullptr, &at_once) > 0;
+}
+
 bool MqttLink::publish(const char* topic, const uint8_t* payload, size_t size, bool retained) {
-  if (!up_) return false;
+  if (!up_ || !writable()) return false;
   if (client_.publish(topic, payload, static_cast<unsigned int>(size), retained)) return true;
   // A part of the packet may have been sent, and whatever followed would be read as the rest of it.
   socket_.stop();

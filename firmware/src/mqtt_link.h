@@ -38,6 +38,7 @@ class MqttLink final : public voice::Link {
  private:
   void connect();
   bool subscribe();
+  bool writable();
   void tell_why_not();
 
 #ifdef VOICE_TLS

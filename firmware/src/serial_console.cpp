@@ -51,7 +51,8 @@ constexpr Figure figures[] = {
     {"events_bad", &voice::Counters::events_bad},
     {"errors_told", &voice::Counters::errors_told},
     {"underruns", &voice::Counters::underruns},
-    {"undecodable_bytes", &voice::Counters::undecodable_bytes},
+    {"speaker_starved", &voice::Counters::speaker_starved},
+    {"replies_undecodable", &voice::Counters::replies_undecodable},
     {"tones", &voice::Counters::tones},
 };
 
@@ -125,7 +126,7 @@ void SerialConsole::status() const {
   const voice::Counters& counters = node_.counters();
   for (const Figure& figure : figures) {
     const uint32_t value = counters.*figure.value;
-    if (value > 0) Serial.printf("%-18s %u\n", figure.name, static_cast<unsigned>(value));
+    if (value > 0) Serial.printf("%-20s %u\n", figure.name, static_cast<unsigned>(value));
   }
   for (unsigned state = 0; state < voice::state_count; ++state) {
     for (unsigned move = 0; move < voice::move_count; ++move) {
