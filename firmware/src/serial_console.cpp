@@ -52,7 +52,7 @@ constexpr Figure figures[] = {
     {"errors_told", &voice::Counters::errors_told},
     {"underruns", &voice::Counters::underruns},
     {"speaker_starved", &voice::Counters::speaker_starved},
-    {"replies_undecodable", &voice::Counters::replies_undecodable},
+    {"undecodable_bytes", &voice::Counters::undecodable_bytes},
     {"tones", &voice::Counters::tones},
 };
 
