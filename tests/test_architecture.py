@@ -13,9 +13,9 @@ LAYERS = (
     ("events", "settings"),
     ("wire",),
     ("broker", "engines", "store"),
-    ("pipeline",),
+    ("pipeline", "provisioning"),
     ("session", "reports", "device"),
-    ("sessions",),
+    ("sessions", "simulator"),
     ("requests",),
     ("app",),
     ("cli",),
@@ -28,7 +28,9 @@ PURE = (
     "values", "errors", "audio", "limits", "events",
     "wire.adpcm", "wire.forms", "wire.frame", "wire.messages", "wire.opus", "wire.topics",
     "pipeline.assemble", "pipeline.endpoint", "pipeline.framed", "pipeline.raw", "pipeline.sentences", "pipeline.wav",
+    "provisioning.board", "provisioning.certificates", "provisioning.logins", "provisioning.password_file",
     "reports.live", "reports.stats", "device.mpeg", "device.playback", "engines.choice", "engines.encoder",
+    "simulator.plan",
 )  # fmt: skip
 """They do no input or output and read no clock: times are passed in."""
 
@@ -128,6 +130,6 @@ def test_pure_modules_do_no_input_or_output_and_read_no_clock(name: str) -> None
 
 @pytest.mark.parametrize("name", PURE)
 def test_pure_modules_import_pure_modules(name: str) -> None:
-    packages = {"wire", "pipeline", "reports", "device", "engines", "store"}
+    packages = {"wire", "pipeline", "provisioning", "reports", "device", "engines", "store"}
     values_of_others = {"engines.circuit"}
     assert own_imports(name) <= {*PURE, *packages, *values_of_others}

@@ -12,7 +12,20 @@ import typer
 
 from gateway.errors import ConfigurationError, GatewayError
 
-COMMANDS = ("run", "demo", "talk", "sessions", "cleanup", "stats", "health", "doctor", "engines", "config", "version")
+COMMANDS = (
+    "run",
+    "demo",
+    "talk",
+    "simulate",
+    "sessions",
+    "cleanup",
+    "stats",
+    "health",
+    "doctor",
+    "engines",
+    "config",
+    "version",
+)
 """The modules of this package, in the order of the help; `register(app)` of each adds its command."""
 
 

@@ -1,7 +1,7 @@
 """One utterance (or text) and all that came back for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -164,7 +164,7 @@ class Exchange:
         await self._signal.until(lambda: self._ended, timeout_s, lambda: self._missing("no end of the reply"))
         return self.received
 
-    async def chunks(self, timeout_s: float) -> AsyncIterator[Chunk]:
+    async def chunks(self, timeout_s: float) -> AsyncGenerator[Chunk, None]:
         """Yield each chunk as it arrives, until the reply ends.
 
         Raises:
@@ -194,7 +194,7 @@ class Exchange:
             lambda: self._missing(f"no event {kind} {fields}"),
         )
 
-    async def each_event(self, timeout_s: float) -> AsyncIterator[Event]:
+    async def each_event(self, timeout_s: float) -> AsyncGenerator[Event, None]:
         """Yield each event of the turn as it arrives, `done` the last.
 
         Raises:
