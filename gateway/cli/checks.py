@@ -94,7 +94,7 @@ async def check_database_and_clock(settings: Settings) -> AsyncIterator[Finding]
     now = datetime.now(UTC)
     latest = None
     try:
-        async with open_store(settings) as store:
+        async with open_store(settings, create=True) as store:
             began = time.monotonic()
             statistics = await store.statistics(now)
             spent = (time.monotonic() - began) * 1000

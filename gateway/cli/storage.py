@@ -17,15 +17,16 @@ takes_database_and_broker = takes_settings("data_dir", "database_url", "mqtt_url
 
 
 @asynccontextmanager
-async def open_store(settings: Settings) -> "AsyncIterator[Store]":
-    """The database of `settings`, also while a gateway runs on it.
+async def open_store(settings: Settings, *, create: bool = False) -> "AsyncIterator[Store]":
+    """The database of `settings`, also while a gateway runs on it. One that is not there is made only if `create`: a
+    mistyped path is to be told, not to become an empty database.
 
     Raises:
-        ConfigurationError: it cannot be used.
+        ConfigurationError: it cannot be used, or is not there.
     """
     from gateway.store import Store  # peewee takes long to import, and `voice-gateway --help` does without
 
-    store = Store(database_url(settings))
+    store = Store(database_url(settings), create=create)
     await store.start()
     try:
         yield store

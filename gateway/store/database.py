@@ -49,10 +49,11 @@ class Target(Protocol):
 
 
 class SqliteTarget:
-    """A file, made with its folder when absent."""
+    """A file, made with its folder when absent if it may be (`create`)."""
 
-    def __init__(self, path: str, busy_timeout_s: float) -> None:
+    def __init__(self, path: str, busy_timeout_s: float, *, create: bool) -> None:
         self._path = path
+        self._create = create
         self._busy_timeout_s = busy_timeout_s
 
     @property
@@ -60,6 +61,11 @@ class SqliteTarget:
         return f"SQLite {self._path}"
 
     def open(self) -> Database:
+        if not self._create and not Path(self._path).exists():
+            raise ConfigurationError(
+                f"there is no database {self._path}: a gateway makes it at its first start. If it is elsewhere, name"
+                " its folder (--data-dir, GATEWAY_DATA_DIR) or the database (--database-url, GATEWAY_DATABASE_URL)"
+            )
         advice = "choose another file in GATEWAY_DATABASE_URL, or another GATEWAY_DATA_DIR"
         try:
             # What people say is in it: a folder that is made for it is nobody else's to read.
@@ -167,8 +173,8 @@ class PostgresTarget:
         db.execute_sql(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
 
 
-def parse_url(url: str, busy_timeout_s: float) -> Target:
-    """Where `url` leads; nothing is opened.
+def parse_url(url: str, busy_timeout_s: float, *, create: bool) -> Target:
+    """Where `url` leads; nothing is opened. Whether a file that is not there may be made, `create` says.
 
     Raises:
         ConfigurationError: it is not a URL of a database that the gateway knows.
@@ -177,7 +183,7 @@ def parse_url(url: str, busy_timeout_s: float) -> Target:
         path = url.removeprefix(_SQLITE_PREFIX)
         if not path or path.endswith("/") or path == ":memory:":
             raise ConfigurationError(f"the database URL names no file: write {_FORMS}")
-        return SqliteTarget(path, busy_timeout_s)
+        return SqliteTarget(path, busy_timeout_s, create=create)
     if re.match(r"postgres(ql)?://", url):
         return PostgresTarget(url)
     raise ConfigurationError(f"the database URL is of no kind that is known here: write {_FORMS}")

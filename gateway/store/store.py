@@ -33,14 +33,14 @@ class Store:
     answered is committed. Times that go in are aware; those that come out are UTC.
     """
 
-    def __init__(self, url: str, *, busy_timeout_s: float = 5.0, waiting_max: int = 1000) -> None:
-        """`busy_timeout_s` is how long SQLite waits for another process that writes; at most `waiting_max` calls may
-        wait for the database.
+    def __init__(self, url: str, *, create: bool = True, busy_timeout_s: float = 5.0, waiting_max: int = 1000) -> None:
+        """`create` makes an SQLite file that is not there. `busy_timeout_s` is how long SQLite waits for another
+        process that writes; at most `waiting_max` calls may wait for the database.
 
         Raises:
             ConfigurationError: `url` is not the URL of a database that the gateway knows.
         """
-        self._target = parse_url(url, busy_timeout_s)
+        self._target = parse_url(url, busy_timeout_s, create=create)
         self._worker = DatabaseWorker(self._target, waiting_max)
 
     @property

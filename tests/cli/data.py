@@ -8,6 +8,13 @@ from gateway.store import Store
 from tests.store.samples import device, turn
 
 
+async def make_database(folder: Path) -> None:
+    """Make the database of the data folder `folder`, without any conversation."""
+    store = Store(database_url(Settings(data_dir=folder)))
+    await store.start()
+    await store.close()
+
+
 async def add_conversation(folder: Path, spelling: str, began: datetime, name: str = "") -> None:
     """Keep a conversation of one turn, which began at `began`, in the database of the data folder `folder`."""
     store = Store(database_url(Settings(data_dir=folder)))

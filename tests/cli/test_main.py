@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +70,27 @@ async def test_a_database_that_is_none_is_a_clear_error(cli: CommandLine) -> Non
     assert "sqlite:///" in told.err
     assert "hunter2" not in told.err
     assert "Traceback" not in told.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sessions", "list"],
+        ["sessions", "show", "hall"],
+        ["sessions", "export", "hall"],
+        ["sessions", "forget", "hall", "--yes"],
+        ["stats"],
+        ["cleanup", "--dry-run"],
+        ["cleanup", "--yes"],
+    ],
+    ids=" ".join,
+)
+async def test_a_mistyped_database_is_told_and_not_made(cli: CommandLine, tmp_path: Path, command: list[str]) -> None:
+    told = await cli(*command, "--database-url", f"sqlite:///{tmp_path}/dta/gateway.db")
+    assert (told.code, told.out) == (2, "")
+    assert f"there is no database {tmp_path}/dta/gateway.db" in told.err
+    assert "--data-dir" in told.err
+    assert not (tmp_path / "dta").exists()
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:

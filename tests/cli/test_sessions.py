@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import CommandLine
-from tests.cli.data import add_conversation
+from tests.cli.data import add_conversation, make_database
 from tests.cli.retained import publish_retained, retained_topics
 from tests.fakes.mosquitto import Mosquitto
 
@@ -40,6 +40,7 @@ async def test_the_list_as_json(cli: CommandLine) -> None:
 
 
 async def test_an_empty_database_says_so(cli: CommandLine, tmp_path: Path) -> None:
+    await make_database(tmp_path / "other")
     told = await cli("sessions", "list", "--data-dir", str(tmp_path / "other"))
     assert told.out == f"No conversations in SQLite {tmp_path}/other/gateway.db.\n"
 

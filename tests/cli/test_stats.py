@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.cli.conftest import CommandLine
-from tests.cli.data import add_conversation
+from tests.cli.data import add_conversation, make_database
 
 
 async def test_figures_over_everything(cli: CommandLine, tmp_path: Path) -> None:
@@ -24,6 +24,7 @@ async def test_figures_over_everything(cli: CommandLine, tmp_path: Path) -> None
     assert [one["session_id"] for one in data["active_sessions"]] == ["cellar"]
 
 
-async def test_an_empty_database(cli: CommandLine) -> None:
+async def test_an_empty_database(cli: CommandLine, tmp_path: Path) -> None:
+    await make_database(tmp_path / "data")
     assert "no answers yet" in (await cli("stats")).out
     assert (await cli("stats", "--json")).json["latency_ms"] == {"p50": None, "p95": None}
