@@ -62,6 +62,16 @@ class Settings(BaseSettings):
     )
     mqtt_qos_out: Literal[0, 1] = Field(0, description="QoS at which replies are published")
     root_topic: RootTopic = Field("voice", description="First level(s) of every topic")
+    broker_dir: UserPath = Field(
+        Path("mosquitto"), description="Folder of the Mosquitto whose logins and certificates are made here"
+    )
+    broker_reload: str = Field(
+        "", description="Command that makes it read them again; empty: a signal to the one that runs in broker_dir"
+    )
+    boards_mqtt_url: str = Field(
+        "",
+        description="The broker as boards reach it, mqtt[s]://host:port; empty: what broker_dir and this machine say",
+    )
 
     # Where things are kept
     data_dir: UserPath = Field(Path("data"), description="Folder of the default database and of generated files")

@@ -17,6 +17,8 @@ COMMANDS = (
     "demo",
     "talk",
     "simulate",
+    "broker_admin",
+    "devices",
     "sessions",
     "cleanup",
     "stats",

@@ -6,6 +6,8 @@ import re
 import shutil
 import signal
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +17,7 @@ from tests.fakes.mosquitto import READY_TIMEOUT_S, find_program, free_port
 SHIPPED = Path(__file__).parents[2] / "mosquitto"
 LOCAL_PORT = 1883
 """What the entry files listen on; the key of their free port in `ports`."""
+RELOADING = "Reloading config."
 PASSWORDS = {name: f"secret of {name}" for name in ("gateway", "homeassistant", "operator", "kitchen", "hall")}
 
 
@@ -39,9 +42,10 @@ class ShippedBroker:
             file.write_text(re.sub(r"^listener (\d+)", self._other_port, file.read_text(), flags=re.MULTILINE))
         for usual, ours in (places or {}).items():
             self._entry.write_text(self._entry.read_text().replace(usual, ours))
+        more = "log_type information\n"  # which tells of a reload
         if os.geteuid() == 0:
-            # Else it becomes the user mosquitto, who cannot read this folder.
-            self._entry.write_text(f"user root\n{self._entry.read_text()}")
+            more += "user root\n"  # else it becomes the user mosquitto, who cannot read this folder
+        self._entry.write_text(more + self._entry.read_text())
 
     @property
     def acl(self) -> Path:
@@ -66,8 +70,18 @@ class ShippedBroker:
         file.chmod(0o600)
         subprocess.run([find_program("mosquitto_passwd"), "-U", str(file)], check=True)
 
-    def reload(self) -> None:
-        self.running.send_signal(signal.SIGHUP)
+    async def reload(self) -> None:
+        async with self.reloading():
+            self.running.send_signal(signal.SIGHUP)
+
+    @asynccontextmanager
+    async def reloading(self) -> AsyncIterator[None]:
+        """Wait at the end of the block until it has read its files again. It serves nobody while it does."""
+        before = self.log.count(RELOADING)
+        yield
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            while self.log.count(RELOADING) == before:  # noqa: ASYNC110 - what another process writes
+                await asyncio.sleep(0.005)
 
     async def start(self) -> None:
         """Run it in its folder, as the entry file says, and wait until every port accepts."""

@@ -158,7 +158,7 @@ async def test_logins_are_read_again_without_ending_connections(tmp_path: Path) 
         inbox = Inbox()
         async with connected(port, "voice/kitchen/out", receive=inbox, login=broker.login("kitchen")) as kitchen:
             broker.add_logins(PASSWORDS | {"cellar": "new"})
-            broker.reload()
+            await broker.reload()
             async with connected(port, "voice/cellar/out", login=("cellar", "new")):
                 pass
             async with connected(broker.ports[LOCAL_PORT], login=broker.login("gateway")) as gateway:
