@@ -281,7 +281,8 @@ esp_err_t i2s_channel_read(i2s_chan_handle_t channel, void* destination, size_t 
   if (channel->sends) return ESP_ERR_INVALID_ARG;
   const esp_err_t error = channel->transfer(static_cast<uint8_t*>(destination), size, read, timeout_ms);
   const uint64_t now_us = host::clock().now_us();
-  if (now_us - channel->read_us < recording_pause_us) host::sound_counters().lost += channel->overwritten;
+  const bool recording = channel->read_us != 0 && now_us - channel->read_us < recording_pause_us;
+  if (recording) host::sound_counters().lost += channel->overwritten;
   channel->overwritten = 0;
   channel->read_us = now_us;
   return error;
