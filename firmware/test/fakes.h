@@ -337,8 +337,10 @@ class World {
   std::vector<Published> control() const { return published_on(node.topics().control()); }
   // The turn of the newest frame sent; 0 when there is none.
   uint16_t last_turn() const {
-    const std::vector<Published> sent = audio();
-    return sent.empty() ? uint16_t{0} : frame_of(sent.back().payload).turn;
+    for (auto each = link.published.rbegin(); each != link.published.rend(); ++each) {
+      if (each->topic == node.topics().in()) return frame_of(each->payload).turn;
+    }
+    return 0;
   }
   // Whether the gateway was told to give up `turn`.
   bool cancelled(uint16_t turn) const {
