@@ -28,7 +28,8 @@ voice::Decoded MicroMp3Decoder::decode(const uint8_t* data, size_t size, int16_t
   } while (result == micro_mp3::MP3_STREAM_INFO_READY);
 
   if (result == micro_mp3::MP3_ALLOCATION_FAILED) {
-    if (!out_of_memory_) Serial.printf("mp3: no memory for the decoder (%u bytes free)\n", ESP.getFreeHeap());
+    if (!out_of_memory_)
+      Serial.printf("mp3: no memory for the decoder (%u bytes free)\n", static_cast<unsigned>(ESP.getFreeHeap()));
     out_of_memory_ = true;
     return {size, 0, 0};  // the reply is lost, and its end must still be reached
   }

@@ -6,8 +6,10 @@
 namespace shell {
 namespace {
 
-// An attempt with DHCP takes 2 to 6 s; one that has not succeeded by now will not.
-constexpr uint32_t retry_ms = 10000;
+// An attempt with DHCP takes 2 to 6 s; one that has not succeeded by then will not. One that has failed is repeated
+// sooner: a reply under way waits for config::reply_gap_timeout_ms only.
+constexpr uint32_t attempt_ms = 10000;
+constexpr uint32_t failed_attempt_ms = 3000;
 
 }  // namespace
 
@@ -45,7 +47,8 @@ void WifiStation::poll(uint32_t now_ms) {
       try_now(now_ms);
     }
   }
-  if (connected || now_ms - tried_at_ms_ < retry_ms) return;
+  const bool failed = status == WL_NO_SSID_AVAIL || status == WL_CONNECT_FAILED;
+  if (connected || now_ms - tried_at_ms_ < (failed ? failed_attempt_ms : attempt_ms)) return;
   if (settings_->get(Key::WifiSsid)[0] == '\0') {
     if (!told_) Serial.println("wifi: no network set. Try: set wifi_ssid <name>, set wifi_password <password>, save");
     told_ = true;
