@@ -1,6 +1,7 @@
 """A gateway for one command alone, in a process of its own, so that neither slows the other down."""
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -73,6 +74,8 @@ class OwnGateway:
                 raise ConfigurationError(f"the simulator's own gateway did not start within {START_S:g} s")
             self.url = told
         except BaseException:
+            # It may still be loading, and hears nothing of the pipe meanwhile.
+            self._process.terminate()
             await self._end()
             raise
         return self
@@ -130,4 +133,5 @@ async def _serve(settings: Settings, pipe: Connection) -> None:
     except GatewayError as error:
         pipe.send(error)
         return
-    pipe.send(cpu_s)
+    with contextlib.suppress(OSError):  # the command has gone, and does not want to know
+        pipe.send(cpu_s)

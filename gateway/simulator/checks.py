@@ -55,6 +55,8 @@ class Answer:
     frames_lost: int = 0
     interrupted: bool = False
     slow: bool = False
+    spoken: bool = True
+    """The question was; else it was a text, which nobody need recognise."""
 
 
 def judge(answer: Answer) -> dict[Check, str | None]:

@@ -73,6 +73,7 @@ class _Asked:
     exchange: Exchange
     largest_payload: int | None
     frames_lost: int = 0
+    spoken: bool = True
     recalls: bool = False
 
 
@@ -196,7 +197,7 @@ class SimulatedDevice:
         text = _TEXTS[self._plan.language][kind].format(name=self._name)
         exchange = await self._device.ask(text, self._plan.language)
         recalls = kind == _RECALLED and self._name_told and self._world.literal
-        asked = _Asked(exchange, self._largest_payload, recalls=recalls)
+        asked = _Asked(exchange, self._largest_payload, spoken=False, recalls=recalls)
         await self._judge(asked, await self._listen(asked))
         if kind == _TOLD:
             self._name_told = first_event(exchange.events, "done", {"outcome": Outcome.COMPLETED}) is not None
@@ -262,6 +263,7 @@ class SimulatedDevice:
                 frames_lost=asked.frames_lost,
                 interrupted=interrupted,
                 slow=self._slow,
+                spoken=asked.spoken,
             ),
         )
 

@@ -62,7 +62,7 @@ class Tally:
             self.heard_lost += heard.lost
             self.heard_duplicate += heard.duplicate
             self.heard_late += heard.late
-        if answer.reply.started_after_s is not None and not answer.slow:
+        if answer.reply.started_after_s is not None and answer.spoken and not answer.slow:
             # An utterance may be answered before its last message when speech ends before it does.
             self._first_sound_ms.append(round(max(0.0, answer.reply.started_after_s) * 1000))
         for check, why in judge(answer).items():
@@ -83,7 +83,7 @@ class Tally:
 
     @property
     def first_sound_ms(self) -> dict[str, int | None]:
-        """Milliseconds from the end of a question to the first sound: the median, 95 %, and the longest."""
+        """Milliseconds from the end of a spoken question to the first sound: the median, 95 %, and the longest."""
         return {
             "p50": percentile(self._first_sound_ms, 0.5),
             "p95": percentile(self._first_sound_ms, 0.95),

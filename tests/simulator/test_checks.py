@@ -230,7 +230,8 @@ async def test_without_a_broker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_a_broker_that_goes_away_is_no_success(broker: Mosquitto) -> None:
     async with FakeGateway(broker.url) as gateway:
-        simulating = asyncio.create_task(simulated(broker, seconds=2.0))
+        # Longer than a device waits for the answer that it no longer gets, so that it asks again.
+        simulating = asyncio.create_task(simulated(broker, seconds=6.0))
         await gateway.until_answered()
         await broker.stop()
         tally = await simulating
