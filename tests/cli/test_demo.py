@@ -199,8 +199,8 @@ async def test_ctrl_c_ends_it_cleanly(provider: OpenAIServer, tmp_path: Path) ->
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    while b"ask at the same time" not in await process.stdout.readline():
-        assert process.returncode is None
+    while b"ask at the same time" not in (line := await process.stdout.readline()):
+        assert line, await process.stderr.read()
     process.send_signal(signal.SIGINT)
     _, errors = await asyncio.wait_for(process.communicate(), 10)
     assert (process.returncode, errors) == (130, b"")
