@@ -34,7 +34,7 @@ shell::WifiStation wifi;
 shell::Button button;
 shell::StatusLed led;
 voice::Node node(microphone, speaker, decoder, mqtt);
-shell::SerialConsole console(settings, node);
+shell::SerialConsole console(node);
 
 voice::NodeOptions node_options() {
   voice::NodeOptions options;
@@ -54,6 +54,7 @@ voice::NodeOptions node_options() {
 void setup() {
   Serial.begin(115200);
   settings.load();
+  console.begin();
   identity.begin(settings.get(shell::Key::Id));
   Serial.printf("voice device %s, firmware %s, board %s. Type help.\n", identity.id(), VOICE_FIRMWARE_VERSION,
                 shell::board.name);

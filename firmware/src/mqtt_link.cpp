@@ -71,7 +71,12 @@ void MqttLink::poll(bool network_up, uint32_t now_ms) {
     Serial.println("mqtt: connection lost");
     node_->link_down(millis());
   }
-  if (!network_up || settings_->get(Key::MqttHost)[0] == '\0') return;
+  if (!network_up) return;
+  if (settings_->get(Key::MqttHost)[0] == '\0') {
+    if (!told_) Serial.println("mqtt: no broker set. Try: set mqtt_host <name or address>, save");
+    told_ = true;
+    return;
+  }
   if (now_ms - tried_at_ms_ < wait_ms_) return;
   // A reply goes on playing from its buffer while the link is away.
   if (!node_->quiet()) return;

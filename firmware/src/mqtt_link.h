@@ -51,7 +51,8 @@ class MqttLink final : public voice::Link {
   const Settings* settings_ = nullptr;
   const char* device_id_ = "";
   voice::Node* node_ = nullptr;
-  bool up_ = false;  // connected, subscribed, and told to the node
+  bool up_ = false;    // connected, subscribed, and told to the node
+  bool told_ = false;  // that there is no broker to connect to
   uint32_t tried_at_ms_ = 0;
   uint32_t wait_ms_ = 0;
 };

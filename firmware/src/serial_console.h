@@ -12,8 +12,9 @@ namespace shell {
 // A line of text is a command; "help" lists them. What is typed is not echoed, and a password is never shown.
 class SerialConsole {
  public:
-  SerialConsole(Settings& settings, voice::Node& node) : settings_(settings), node_(node) {}
+  explicit SerialConsole(voice::Node& node) : node_(node) {}
 
+  void begin() { settings_.load(); }
   // Called in every loop: reads what has come, never waits.
   void poll();
 
@@ -25,7 +26,8 @@ class SerialConsole {
   void set(char* arguments);
   void save();
 
-  Settings& settings_;
+  // Its own copy, for what has been set and not saved yet: the rest of the device works with what it started with.
+  Settings settings_;
   voice::Node& node_;
   char line_[128];
   size_t length_ = 0;

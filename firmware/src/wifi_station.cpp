@@ -26,8 +26,8 @@ void WifiStation::begin(const Settings& settings, const char* hostname, uint32_t
 }
 
 void WifiStation::try_now(uint32_t now_ms) {
-  tried_at_ms_ = now_ms;
   if (settings_->get(Key::WifiSsid)[0] == '\0') return;
+  tried_at_ms_ = now_ms;
   WiFi.disconnect();
   const char* password = settings_->get(Key::WifiPassword);
   WiFi.begin(settings_->get(Key::WifiSsid), password[0] == '\0' ? nullptr : password);
@@ -47,14 +47,14 @@ void WifiStation::poll(uint32_t now_ms) {
       try_now(now_ms);
     }
   }
-  const bool failed = status == WL_NO_SSID_AVAIL || status == WL_CONNECT_FAILED;
-  if (connected || now_ms - tried_at_ms_ < (failed ? failed_attempt_ms : attempt_ms)) return;
+  if (connected) return;
   if (settings_->get(Key::WifiSsid)[0] == '\0') {
     if (!told_) Serial.println("wifi: no network set. Try: set wifi_ssid <name>, set wifi_password <password>, save");
     told_ = true;
-    tried_at_ms_ = now_ms;
     return;
   }
+  const bool failed = status == WL_NO_SSID_AVAIL || status == WL_CONNECT_FAILED;
+  if (now_ms - tried_at_ms_ < (failed ? failed_attempt_ms : attempt_ms)) return;
   if (!told_) {
     if (status == WL_NO_SSID_AVAIL) {
       Serial.printf("wifi: no network called %s is in reach (2.4 GHz only); still trying\n",
