@@ -146,10 +146,14 @@ class FakeSpeaker : public voice::Speaker {
   uint64_t tone_samples = 0;
   uint64_t heard_samples = 0;
   bool stuck = false;
+  bool rate_changed_while_playing = false;
   uint32_t rate = 0;
   std::function<void(const mp3::Name&)> on_begun;
 
-  void start(uint32_t new_rate) override { rate = new_rate; }
+  void start(uint32_t new_rate) override {
+    if (new_rate != rate && !queue_.empty()) rate_changed_while_playing = true;
+    rate = new_rate;
+  }
   size_t write(const int16_t* samples, size_t count) override {
     const size_t capacity = rate * 160 / 1000;
     const size_t room = capacity > queue_.size() ? capacity - queue_.size() : 0;

@@ -175,11 +175,15 @@ TEST_CASE("downlink: whatever comes, the numbers that are taken only rise") {
 
 TEST_CASE("downlink: a missing frame is waited for a moment only, and is late after that") {
   Bench bench;
+  SUBCASE("at any time") { bench.now = 1000; }
+  SUBCASE("as the clock overflows") { bench.now = 0U - 100; }
+  SUBCASE("just before the clock overflows") { bench.now = 0U - Downlink::reorder_wait_ms; }
   bench.downlink.expect(1);
   bench.receive(reply_frame(1, 0, flag::start, {0}));
   bench.receive(reply_frame(1, 2, 0, {2}));
+  bench.pass(Downlink::reorder_wait_ms - 10);
   CHECK(bench.read() == Bytes{0});
-  bench.pass(Downlink::reorder_wait_ms);
+  bench.pass(10);
   CHECK(bench.read() == Bytes{2});
   CHECK(bench.counters.frames_lost == 1);
   bench.receive(reply_frame(1, 1, 0, {1}));
@@ -187,6 +191,20 @@ TEST_CASE("downlink: a missing frame is waited for a moment only, and is late af
   CHECK(bench.counters.frames_late == 1);
   CHECK(bench.counters.frames_duplicate == 1);
   CHECK(bench.read().empty());
+}
+
+TEST_CASE("downlink: each missing frame is waited for from the moment at which it is missed") {
+  Bench bench;
+  bench.downlink.expect(1);
+  bench.receive(reply_frame(1, 0, flag::start, {0}));
+  bench.receive(reply_frame(1, 2, 0, {2}));
+  bench.receive(reply_frame(1, 4, 0, {4}));
+  bench.pass(Downlink::reorder_wait_ms - 20);
+  bench.receive(reply_frame(1, 1, 0, {1}));
+  bench.pass(Downlink::reorder_wait_ms - 20);
+  bench.receive(reply_frame(1, 3, 0, {3}));
+  CHECK(bench.read() == Bytes{0, 1, 2, 3, 4});
+  CHECK(bench.counters.frames_lost == 0);
 }
 
 TEST_CASE("downlink: frames too large to wait are taken at once") {

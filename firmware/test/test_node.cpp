@@ -584,7 +584,12 @@ TEST_CASE("node: an answer from before a restart is not taken for the answer to 
   world.run(50);
   world.send(reply(1, 4));
   CHECK(world.node.state() == State::Listening);
+  world.link.refuses = true;
   world.run(500);
+  world.send(reply(1, 4));
+  CHECK(world.node.state() == State::Listening);
+  world.link.refuses = false;
+  world.run(50);
   world.release();
   CHECK(world.node.state() == State::Waiting);
   CHECK(world.speaker.heard.empty());
@@ -636,6 +641,20 @@ TEST_CASE("node: an utterance whose link does not come back is given up audibly,
   CHECK(world.speaker.heard.empty());
   CHECK(world.node.state() == State::Idle);
   CHECK(world.ask() == turn + 1);
+}
+
+TEST_CASE("node: what the gateway has never heard of is not taken back") {
+  World world;
+  world.begin_linked();
+  world.press();
+  world.link_down();
+  world.run(config::link_grace_ms + 100);
+  CHECK(world.node.state() == State::Offline);
+  world.release();
+  world.link_up();
+  world.run(100);
+  CHECK(world.audio().empty());
+  CHECK(world.control().empty());
 }
 
 TEST_CASE("node: a link lost just before the release still gets the end, or the turn is given up") {
@@ -759,6 +778,24 @@ TEST_CASE("node: an announcement that is stopped without a link stops nothing la
   world.link_up();
   world.run(100);
   CHECK(world.control().empty());
+}
+
+TEST_CASE("node: a stop that the link did not take is said again while the link lasts, and not after it") {
+  for (const bool lasts : {true, false}) {
+    World world;
+    world.begin_linked();
+    world.send(reply(0x8001, 8));
+    world.run(300);
+    world.link.refuses = true;
+    world.press();
+    world.run(20);
+    world.release();
+    CHECK(world.control().empty());
+    if (!lasts) world.link_down();
+    world.link_up();
+    world.run(100);
+    CHECK(world.control().size() == (lasts ? 1 : 0));
+  }
 }
 
 TEST_CASE("node: a broker that restarts again and again leaves a device that works") {
@@ -909,13 +946,17 @@ TEST_CASE("node: hands-free, it does not listen to itself: not while it speaks, 
   world.run(500);
   CHECK(world.microphone.on);
   CHECK(world.node.state() == State::Idle);
-  world.microphone.broken = true;
-  world.press();  // the tone
-  world.release();
-  world.microphone.broken = false;
-  world.run(100);
-  CHECK_FALSE(world.microphone.on);
-  world.run(3000);
+  const uint16_t next = world.ask();
+  world.done(next, "failed");
+  REQUIRE(world.run_until(State::Idle, 1000));
+  REQUIRE(world.node.counters().tones == 1);
+  const uint64_t before = world.speaker.tone_samples;
+  for (int i = 0; i < 20; ++i) {
+    world.run(5);
+    CHECK_FALSE(world.microphone.on);
+  }
+  CHECK(world.speaker.tone_samples > before);
+  world.run(2000);
   CHECK(world.microphone.on);
 }
 
@@ -1117,7 +1158,9 @@ struct Story {
     }
     if (frames.size() > 1 && random.below(4) == 0) std::swap(frames[0], frames[1]);
     for (const Bytes& frame : frames) {
+      const size_t published = world.link.published.size();
       world.send(frame);
+      if (world.link.published.size() != published) published_on_receipt = true;
       note();
     }
   }
@@ -1125,6 +1168,7 @@ struct Story {
   Random random;
   World world;
   uint16_t announcement = 0;
+  bool published_on_receipt = false;
   uint16_t sounding = 0;              // the turn heard last
   uint16_t own_over = 0;              // own turns up to this one are over
   std::map<uint16_t, uint32_t> over;  // turns of the gateway's, and since when
@@ -1180,6 +1224,50 @@ TEST_CASE("node: the overflow of millis() changes nothing") {
     REQUIRE(overflowing.world.now < 0x80000000U);
     REQUIRE(ordinary.log == overflowing.log);
     REQUIRE(ordinary.world.link.published.size() == overflowing.world.link.published.size());
+  }
+}
+
+TEST_CASE("node: every time limit holds when millis() overflows within it") {
+  // From the beginning to the end of what follows, in steps shorter than any limit.
+  for (uint32_t before = 0; before < 62000; before += 450) {
+    CAPTURE(before);
+    World world(0U - before);
+    world.begin_linked();
+    const uint16_t turn = world.ask(500);
+    const std::vector<Bytes> chunks = reply(turn, 10);
+    for (size_t i = 0; i < 8; ++i) world.send(chunks[i]);
+    world.run(8 * chunk_ms + config::reply_gap_timeout_ms - 200);
+    REQUIRE(world.node.state() == State::Speaking);
+    REQUIRE(world.control().size() == 2);
+    world.run(600);
+    REQUIRE(world.node.state() == State::Idle);
+    REQUIRE(world.node.indication() == Indication::Failed);
+    world.run(config::failed_ms);
+    REQUIRE(world.node.indication() == Indication::Idle);
+    REQUIRE_FALSE(world.speaker.queued() > 0);
+    world.ask(500);
+    world.run(config::reply_timeout_ms - 50);
+    REQUIRE(world.node.state() == State::Waiting);
+    world.run(100);
+    REQUIRE(world.node.state() == State::Idle);
+    world.press();
+    world.run(500);
+    world.link_down();
+    world.run(config::link_grace_ms - 150);
+    REQUIRE(world.node.state() == State::Listening);
+    world.run(200);
+    REQUIRE(world.node.state() == State::Offline);
+    world.release();
+    REQUIRE(world.node.counters().tones == 3);
+  }
+}
+
+TEST_CASE(
+    "node: a message never makes it publish: the client's buffer, where the message lies, is the one it would use") {
+  for (uint32_t seed = 200; seed < 205; ++seed) {
+    Story story(seed, 1000);
+    for (int i = 0; i < 200; ++i) story.step();
+    CHECK_FALSE(story.published_on_receipt);
   }
 }
 

@@ -135,6 +135,20 @@ TEST_CASE("player: what is said to have been heard has been, to its last sample"
   }
 }
 
+TEST_CASE("player: the last frame counts as heard at the end, also when nothing could be decoded of it") {
+  Bench bench;
+  bench.begin();
+  bench.add(0, 0, 5);
+  const Bytes cut_short(50, 0xA5);
+  bench.buffer.append(1, cut_short.data(), cut_short.size());
+  bench.buffer.end();
+  bench.run(100);
+  CHECK_FALSE(bench.buffer.any_heard());
+  bench.run(500);
+  CHECK(bench.player.reply_heard());
+  CHECK(bench.buffer.heard_seq() == 1);
+}
+
 TEST_CASE("player: a reply without a sound is over at once") {
   Bench bench;
   bench.begin();
@@ -219,6 +233,7 @@ TEST_CASE("player: another sample rate is played at its own, and what came befor
   bench.buffer.end();
   bench.run(2000);
   CHECK(bench.speaker.rate == 16000);
+  CHECK_FALSE(bench.speaker.rate_changed_while_playing);
   CHECK(bench.speaker.heard.size() == 40);
 }
 

@@ -267,6 +267,19 @@ TEST_CASE("uplink: a new utterance has nothing of one that was dropped") {
   CHECK(pcm_of(bench.frames()) == samples);
 }
 
+TEST_CASE("uplink: the same words are sent the same way, whatever was said before") {
+  Bench bench;
+  const std::vector<int16_t> samples = noise(6000);
+  for (int round = 0; round < 2; ++round) {
+    bench.uplink.begin(1, 0);
+    bench.uplink.feed(samples.data(), samples.size());
+    bench.uplink.end();
+    bench.uplink.pump(0);
+  }
+  REQUIRE(bench.link.published.size() == 6);
+  for (size_t i = 0; i < 3; ++i) CHECK(bench.link.published[i].payload == bench.link.published[i + 3].payload);
+}
+
 TEST_CASE("uplink: no message is larger than it says") {
   for (const Codec codec : {Codec::Pcm, Codec::Adpcm}) {
     Bench bench;

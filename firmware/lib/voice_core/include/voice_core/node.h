@@ -62,7 +62,8 @@ class Node {
   void link_up(uint32_t now_ms);
   void link_down(uint32_t now_ms);
 
-  // A message from the MQTT client; what is kept of it is copied.
+  // A message from the MQTT client; what is kept of it is copied. Nothing is published from within: an MQTT client may
+  // have one buffer for both directions.
   void receive(const char* topic, const uint8_t* payload, size_t size, uint32_t now_ms);
 
   // The button, debounced: speak while it is held. While a reply is awaited or heard a press stops that first; one
