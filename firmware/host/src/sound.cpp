@@ -7,7 +7,7 @@ namespace host {
 namespace {
 
 // Silence for so long is the end of a sound; a shorter one within it is a gap that should not be.
-constexpr uint64_t end_ms = 1'000;
+constexpr uint64_t end_ms = 500;
 
 }  // namespace
 
