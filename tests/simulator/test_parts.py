@@ -170,3 +170,12 @@ def test_nothing_grows_without_bound() -> None:
     assert tally.failed[Check.FITS] == FAILURES_KEPT + 10
     assert (len(tally.failures), len(tally.troubles)) == (FAILURES_KEPT, TROUBLES_KEPT)
     assert (tally.heard_lost, tally.heard_late) == (FAILURES_KEPT + 10, 0)
+
+
+def test_right_answers_are_no_success_when_some_questions_were_not_asked_or_devices_not_connected() -> None:
+    for spoil in (lambda tally: setattr(tally, "not_asked", 1), lambda tally: tally.trouble("refused")):
+        tally = Tally()
+        tally.add("sim", answer())
+        assert tally.ok
+        spoil(tally)
+        assert not tally.ok
