@@ -51,6 +51,7 @@ TEST_CASE("downlink: only the turn that is expected is taken") {
   CHECK(bench.receive(reply_frame(6, 0, flag::start, {4, 5})) == Received::Audio);
   CHECK(bench.receive(reply_frame(6, 1, flag::end, {6})) == Received::Audio);
   CHECK(bench.downlink.ended());
+  bench.receive(reply_frame(6, 2, 0, {7}));  // after its end
   CHECK(bench.read() == Bytes{4, 5, 6});
   bench.downlink.close(bench.now);
   CHECK(bench.receive(reply_frame(6, 2, 0, {7})) == Received::Nothing);
@@ -187,6 +188,8 @@ TEST_CASE("downlink: a missing frame is waited for a moment only, and is late af
   CHECK(bench.read() == Bytes{2});
   CHECK(bench.counters.frames_lost == 1);
   bench.receive(reply_frame(1, 1, 0, {1}));
+  CHECK(bench.counters.frames_late == 1);
+  CHECK(bench.counters.frames_duplicate == 0);
   bench.receive(reply_frame(1, 0, 0, {1}));
   CHECK(bench.counters.frames_late == 1);
   CHECK(bench.counters.frames_duplicate == 1);

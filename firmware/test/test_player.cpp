@@ -186,7 +186,7 @@ class DeafDecoder : public Mp3Decoder {
 
 }  // namespace
 
-TEST_CASE("player: a decoder that waits for ever does not hold up the end") {
+TEST_CASE("player: a decoder that takes nothing does not hold up the end") {
   Counters counters;
   ReplyBuffer buffer;
   DeafDecoder decoder;

@@ -185,7 +185,6 @@ void Node::end_utterance(uint32_t now_ms) {
 void Node::begin_reply(uint32_t now_ms) {
   move(Move::Speak, now_ms);
   ++counters_.replies;
-  uplink_.drop();
   stop_microphone();
   player_.begin(now_ms);
   outcome_ = Outcome::None;
@@ -261,10 +260,10 @@ void Node::tick(uint32_t now_ms) {
   pump_uplink(now_ms);
   downlink_.tick(now_ms);
   player_.tick(now_ms);
-  report_played(now_ms);
   check_utterance(now_ms);
   check_awaited(now_ms);
   check_reply(now_ms);
+  report_played(now_ms);
   if (failed_ && now_ms - failed_at_ >= config::failed_ms) failed_ = false;
   ticked_at_ = now_ms;
 }
@@ -405,7 +404,7 @@ void Node::pump_uplink(uint32_t now_ms) {
 bool Node::played_news() const { return buffer_.any_heard() && (!played_any_ || buffer_.heard_seq() != played_seq_); }
 
 void Node::report_played(uint32_t now_ms) {
-  if (state_ != State::Speaking || !linked_ || player_.reply_heard()) return;
+  if (state_ != State::Speaking || !linked_) return;
   if (played_news() && now_ms - played_at_ >= config::played_every_ms) publish_played(false, now_ms);
 }
 

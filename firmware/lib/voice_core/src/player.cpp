@@ -100,13 +100,7 @@ bool Player::decode() {
   fed_ += static_cast<uint32_t>(fresh);
   if (input_size_ == 0) return false;
   const Decoded decoded = decoder_.decode(input_, input_size_, samples_);
-  if (decoded.consumed == 0 && decoded.samples == 0) {
-    if (input_size_ < input_bytes) return false;
-    // No MP3 frame is that long, so waiting for more would be waiting for ever.
-    consumed_ += static_cast<uint32_t>(input_size_);
-    input_size_ = 0;
-    return true;
-  }
+  if (decoded.consumed == 0 && decoded.samples == 0) return false;
   input_size_ -= decoded.consumed;
   memmove(input_, input_ + decoded.consumed, input_size_);
   consumed_ += static_cast<uint32_t>(decoded.consumed);
