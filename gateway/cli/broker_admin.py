@@ -188,7 +188,11 @@ def _show(folder: BrokerFolder, made: dict[str, str], to_do: str | None, *, as_j
         typer.echo("User names and passwords are above; they are not shown again.", err=True)
     if env is not None:
         typer.echo(
-            f"The gateway's login is in {env}. Run it with:  set -a; . {env}; set +a; voice-gateway run", err=True
+            f"The gateway's login is in {env}. On this machine broker and gateway are run, each in a terminal, with\n"
+            f"  cd {folder.path} && mosquitto -c mosquitto.conf\n"
+            f"  set -a; . {env}; set +a; voice-gateway run\n"
+            "docs/broker.md has Debian's service and containers.",
+            err=True,
         )
     if made:
         typer.echo("The broker has been told." if to_do is None else f"Still to do: {to_do}.", err=True)

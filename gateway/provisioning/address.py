@@ -55,9 +55,13 @@ def own_address() -> str:
 
 
 def _certified_host(folder: Path) -> str:
-    """The first name or address in the broker's certificate that is not this machine's alone: boards check it."""
+    """The first name or address in the broker's certificate by which boards find it; they check that it is there.
+
+    A board asks a name server only, which knows no name in `.local`: before such a one an address is taken.
+    """
     certificate = x509.load_pem_x509_certificate((folder / "certs" / "server.crt").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     hosts = [name for name in names.get_values_for_type(x509.DNSName) if name != "localhost"]
     addresses = [address for address in names.get_values_for_type(x509.IPAddress) if not address.is_loopback]
-    return str(next(iter([*hosts, *addresses]), None) or own_address())
+    usable = [name for name in hosts if not name.endswith(".local")]
+    return str(next(iter([*usable, *addresses, *hosts]), None) or own_address())

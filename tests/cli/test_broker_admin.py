@@ -57,7 +57,7 @@ async def test_from_nothing_to_a_broker_that_the_gateway_gets_into(cli: CommandL
         for role in ROLES:
             async with connected(broker.ports[LOCAL_PORT], login=(role, passwords[role])):
                 pass
-        told = await cli("health", "--mqtt-url", gateway_url(broker))
+        told = await cli("health", "--timeout", "0.5", "--mqtt-url", gateway_url(broker))
         assert "unknown" in told.out, "it was let in, and found that no gateway runs"
 
 

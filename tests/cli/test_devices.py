@@ -230,16 +230,25 @@ async def test_when_boards_cannot_reach_the_broker_it_says_how_to_let_them_in(
     assert (await cli("devices", "add", "cellar", "--boards-mqtt-url", BOARDS_URL)).code == 0
 
 
-async def test_with_tls_the_board_is_told_the_name_that_is_certified(
-    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("certified", "told_host"),
+    [
+        (("--ip", "192.168.1.10"), "192.168.1.10"),
+        (("--host", "broker.lan", "--ip", "192.168.1.10"), "broker.lan"),
+        (("--host", "broker.local", "--ip", "192.168.1.10"), "192.168.1.10"),
+        (("--host", "broker.local"), "broker.local"),
+    ],
+)
+async def test_with_tls_the_board_is_told_a_name_that_is_certified(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certified: tuple[str, ...], told_host: str
 ) -> None:
     encrypted = ShippedBroker(tmp_path, "tls")
     encrypted.add_logins(PASSWORDS)
     monkeypatch.setenv("GATEWAY_BROKER_DIR", str(encrypted.folder))
-    await cli("broker", "certs", "--ip", "192.168.1.10")
+    await cli("broker", "certs", *certified)
     told = await cli("devices", "add", "cellar")
     board = told_to_the_board(told.out)
-    assert (board["mqtt_host"], board["mqtt_port"]) == ("192.168.1.10", str(encrypted.ports[8883]))
+    assert (board["mqtt_host"], board["mqtt_port"]) == (told_host, str(encrypted.ports[8883]))
     assert "-tls environment" in told.err
     assert "no broker is known to run" in told.err
 
