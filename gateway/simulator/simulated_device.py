@@ -37,7 +37,9 @@ REPLY_KBPS: Final = 32
 SLOW_PATIENCE: Final = 6
 """How many times as long as the others a slow consumer waits."""
 REPLY_MAX_S: Final = 120.0
-"""Longest answer that is listened to."""
+"""Longest answer that is listened to, from its first sound."""
+RECONNECT_S: Final = 1.0
+"""Shortest rest after a question that could not be sent."""
 BARGE_IN_S: Final = (0.1, 0.8)
 """How much of an answer is heard before the device speaks into it."""
 
@@ -152,12 +154,13 @@ class SimulatedDevice:
             number += 1
             if kind != _SPOKEN and (self._form == FILE or self._plan.language not in _TEXTS):
                 continue
+            rest_s = self._plan.pause_s * self._random.uniform(0.5, 1.5)
             try:
                 await (self._converse() if kind == _SPOKEN else self._ask_about_name(kind))
             except BrokerUnavailable as error:
                 self._world.tally.not_asked += 1
                 self._world.tally.trouble(str(error))
-            rest_s = self._plan.pause_s * self._random.uniform(0.5, 1.5)
+                rest_s = max(rest_s, RECONNECT_S)
             await asyncio.sleep(max(0.0, min(rest_s, self._world.ends_at - time.monotonic())))
 
     # Asking
@@ -225,14 +228,14 @@ class SimulatedDevice:
         """
         exchange, wait_s = asked.exchange, self._patience_s + BUFFER_MS / 1000
         try:
-            async with asyncio.timeout(REPLY_MAX_S), aclosing(exchange.chunks(wait_s)) as chunks:
+            async with asyncio.timeout(wait_s + REPLY_MAX_S), aclosing(exchange.chunks(wait_s)) as chunks:
                 async for _ in chunks:
                     pass
                 await exchange.done(wait_s)
         except NothingCame as error:
             return str(error)
         except TimeoutError:
-            return f"the answer did not end within {REPLY_MAX_S:g} s"
+            return f"the answer did not end within {wait_s + REPLY_MAX_S:g} s"
         return None
 
     async def _judge(self, asked: _Asked, gave_up: str | None, *, interrupted: bool = False) -> None:
