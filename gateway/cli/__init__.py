@@ -7,11 +7,15 @@ asked in a way that cannot work, 130 Ctrl-C.
 import logging
 import sys
 from importlib import import_module
-
-import typer
+from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigurationError, GatewayError
 
+if TYPE_CHECKING:
+    # typer takes a fifth of a second to import, and a Ctrl-C before `main` would be answered with a traceback.
+    import typer
+
+INTERRUPTED = 130
 COMMANDS = (
     "run",
     "demo",
@@ -31,8 +35,10 @@ COMMANDS = (
 """The modules of this package, in the order of the help; `register(app)` of each adds its command."""
 
 
-def build_app() -> typer.Typer:
+def build_app() -> "typer.Typer":
     """Return the whole command line. The modules import what is heavy only when their command runs."""
+    import typer
+
     app = typer.Typer(
         help="Give every ESP32 its own voice assistant over an ordinary MQTT broker.",
         no_args_is_help=True,
@@ -47,17 +53,31 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """What `voice-gateway` runs."""
+    try:
+        code = _run()
+        from gateway.cli.running import end_process
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    end_process(code)
+
+
+def _run() -> int:
+    """Run the command that the process was started with; return its exit code."""
     # Commands speak for themselves; `run` configures the log.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         build_app()(prog_name="voice-gateway")
     except ConfigurationError as error:
-        _stop(error, 2)
+        _tell(error)
+        return 2
     except GatewayError as error:
-        _stop(error, 1)
+        _tell(error)
+        return 1
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    return 0
 
 
-def _stop(error: GatewayError, code: int) -> None:
+def _tell(error: GatewayError) -> None:
     for line in str(error).splitlines():
-        typer.echo(f"voice-gateway: {line}", err=True)
-    sys.exit(code)
+        print(f"voice-gateway: {line}", file=sys.stderr)  # noqa: T201 - the command's own words

@@ -1,6 +1,5 @@
 """`voice-gateway demo`: the gateway shown at work, with nothing to set up."""
 
-import asyncio
 import os
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
+from gateway.cli.running import run_async
 from gateway.settings_sources import Loaded
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def demo(
     tell = partial(typer.echo, err=as_json)
     demonstration = Demonstration(settings, os.environ, output, tell)
     demonstration.told_turn = lambda answered: tell(_timeline(answered))
-    shown = asyncio.run(demonstration.show())
+    shown = run_async(demonstration.show())
     if as_json:
         print_json(_as_data(shown))
     else:

@@ -1,6 +1,5 @@
 """`voice-gateway doctor`: whether everything that a run needs works here, and what to do where it does not."""
 
-import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ import typer
 
 from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
+from gateway.cli.running import run_async
 from gateway.cli.tables import table
 from gateway.settings_sources import Loaded
 
@@ -33,7 +33,7 @@ def doctor(loaded: Loaded, as_json: AsJson = False) -> None:
     async def work() -> "list[Finding]":
         return [finding async for finding in examine(loaded.settings)]
 
-    findings = asyncio.run(work())
+    findings = run_async(work())
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

@@ -1,6 +1,5 @@
 """`voice-gateway engines`: which engines can work here, and which a run would use."""
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
+from gateway.cli.running import run_async
 from gateway.cli.tables import table
 from gateway.errors import ConfigurationError, Stage
 from gateway.settings_sources import Loaded
@@ -39,7 +39,7 @@ def engines(loaded: Loaded, as_json: AsJson = False) -> None:
     known = _known()
     problem, choice = None, None
     try:
-        choice = asyncio.run(choose(loaded.settings, os.environ))
+        choice = run_async(choose(loaded.settings, os.environ))
     except ConfigurationError as error:
         problem = error
     if as_json:

@@ -1,31 +1,14 @@
 """`voice-gateway run`: the gateway itself."""
 
 import asyncio
-import logging
-import os
-import sys
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from typing import Final
 
 import typer
 
 from gateway.cli.options import examples, takes_settings
+from gateway.cli.running import run_async
 from gateway.settings_sources import Loaded
-
-THREADS_END_S: Final = 1.0
-"""Longest wait for threads after everything else has ended."""
-
-
-class _LoopThreads(ThreadPoolExecutor):
-    """The event loop's own threads. The loop waits for them at its end, without a limit (before Python 3.12); a model
-    that still loads is no reason to stay."""
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        super().shutdown(wait=False, cancel_futures=cancel_futures)
 
 
 def register(app: typer.Typer) -> None:
@@ -47,25 +30,7 @@ def run(loaded: Loaded) -> None:
 
     settings = loaded.settings
     configure(settings.log_format, settings.log_level)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.get_loop().set_default_executor(_LoopThreads())
-        runner.run(serve(settings))
-    if _threads_run_on():
-        # The interpreter would wait for them, and nobody needs what they do: a synthesis that trickles, a model that
-        # loads. All that is to be kept has been closed.
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
-
-
-def _threads_run_on() -> bool:
-    """Whether threads that the interpreter would wait for do not end within `THREADS_END_S`."""
-    ends_at = time.monotonic() + THREADS_END_S
-    threads = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
-    for thread in threads:
-        thread.join(max(0.0, ends_at - time.monotonic()))
-    return any(thread.is_alive() for thread in threads)
+    run_async(serve(settings), _loop_factory())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -1,6 +1,5 @@
 """`voice-gateway talk`: asks the gateway as a device does, and saves or plays the answer while it arrives."""
 
-import asyncio
 import os
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
+from gateway.cli.running import run_async
 from gateway.config import Settings
 from gateway.errors import ConfigurationError
 from gateway.settings_sources import Loaded, Source
@@ -69,7 +69,7 @@ def talk(
     settings = loaded.settings
     chosen = loaded.origins["language"].source is not Source.DEFAULT and settings.language != "auto"
     question = _question(settings, file, text)
-    result = asyncio.run(
+    result = run_async(
         hold(
             Talk(
                 url=client_url(settings),
@@ -103,4 +103,4 @@ def _question(settings: Settings, file: Path | None, text: str | None) -> "Quest
     if text is None:
         return None
     language = "es" if settings.language == "auto" else settings.language
-    return asyncio.run(spoken_questions(settings, os.environ, [(text, language)]))[text]
+    return run_async(spoken_questions(settings, os.environ, [(text, language)]))[text]

@@ -1,5 +1,8 @@
 """What all commands have in common."""
 
+import asyncio
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ from gateway.config import Settings
 from gateway.settings_sources import option_name
 from tests.cli.conftest import CommandLine
 
+ROOT = Path(__file__).parents[2]
 IN_A_PROCESS = [sys.executable, "-c", "from gateway.cli import main; main()"]
 GROUPS = {
     "sessions": ("list", "show", "export", "forget"),
@@ -106,3 +110,59 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     command.stdout.close()
     _, err = command.communicate()
     assert err == b""
+
+
+async def test_ctrl_c_while_it_still_loads_leaves_no_traceback(tmp_path: Path) -> None:
+    # Tells on standard error each module that has been loaded; the command line's own library is one of the first.
+    slow = [sys.executable, "-X", "importtime", *IN_A_PROCESS[1:], "run", "--mqtt-url", "embedded://127.0.0.1:0"]
+    process = await asyncio.create_subprocess_exec(
+        *slow, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        while not (await process.stderr.readline()).endswith(b" typer.models\n"):
+            assert process.returncode is None
+        process.send_signal(signal.SIGINT)
+        _, rest = await process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in rest
+
+
+HANGING_VOICE = """
+import asyncio, threading
+class Voice:
+    name = description = "hanging"
+    @classmethod
+    def from_settings(cls, settings): return cls()
+    async def start(self): pass
+    async def close(self): pass
+    def voice(self, language): return ""
+    async def speak(self, text, language):
+        await asyncio.to_thread(threading.Event().wait)
+        yield
+"""
+
+
+async def test_a_command_ends_also_when_a_thread_of_an_engine_hangs(tmp_path: Path) -> None:
+    package = tmp_path / "hanging-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Name: hanging\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[mqtt_voice_gateway.tts]\nhanging = hanging:Voice\n")
+    (tmp_path / "hanging.py").write_text(HANGING_VOICE)
+    options = ("--tts", "hanging", "--tts-timeout-s", "0.2", "--llm", "offline", "--mqtt-url", "embedded://127.0.0.1:0")
+    process = await asyncio.create_subprocess_exec(
+        *IN_A_PROCESS,
+        "doctor",
+        *options,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "HF_HUB_OFFLINE": "1"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(30):
+            told, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert b"fail  tts: hanging" in told
+    assert process.returncode == 1
