@@ -1,5 +1,7 @@
 #include "sound.h"
 
+#include <algorithm>
+
 #include "console.h"
 
 namespace host {
@@ -13,6 +15,8 @@ constexpr uint64_t end_ms = 500;
 
 void Loudspeaker::play(const std::vector<int16_t>& samples, uint32_t rate) {
   if (samples.empty()) return;
+  const bool silent = std::all_of(samples.begin(), samples.end(), [](int16_t sample) { return sample == 0; });
+  if (!playing_ && silent) return;
   if (!playing_) {
     console().report("speaker start rate=%u", rate);
     *this = Loudspeaker();
