@@ -1,8 +1,9 @@
 """The settings of the broker that we ship, as its clients notice them."""
 
 import asyncio
-import functools
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiomqtt
@@ -135,20 +136,47 @@ async def test_too_large_a_message_is_dropped_and_what_is_retained_outlives_a_re
     assert kept.messages == [Incoming("voice/a/state", b"idle", retained=True)]
 
 
+@asynccontextmanager
+async def returning(broker: ShippedBroker) -> AsyncIterator[aiomqtt.Client]:
+    """A subscriber whose messages the broker keeps while it is away."""
+    name, password = broker.login("gateway")
+    port = broker.ports[LOCAL_PORT]
+    client = aiomqtt.Client(
+        "127.0.0.1", port, username=name, password=password, identifier="returning", clean_session=False
+    )
+    async with client, asyncio.timeout(TIMEOUT_S):
+        yield client
+
+
 async def test_a_subscriber_that_is_away_for_a_while_gets_all_that_was_acknowledged(tmp_path: Path) -> None:
     """Mosquitto's own limit is 1000 messages."""
     count = 3000
     async with ShippedBroker(tmp_path) as broker:
-        name, password = broker.login("gateway")
-        address = {"hostname": "127.0.0.1", "port": broker.ports[LOCAL_PORT], "username": name, "password": password}
-        returning = functools.partial(aiomqtt.Client, **address, identifier="returning", clean_session=False)
-        async with returning() as away:
+        async with returning(broker) as away:
             await away.subscribe("voice/a/in", qos=1)
-        async with aiomqtt.Client(**address, max_inflight_messages=count) as sender:
-            await asyncio.gather(*(sender.publish("voice/a/in", str(number), qos=1) for number in range(count)))
-        async with returning() as back, asyncio.timeout(TIMEOUT_S):
+        async with connected(broker.ports[LOCAL_PORT], login=broker.login("gateway")) as sender:
+            await asyncio.gather(*(sender.publish("voice/a/in", b"%d" % number, qos=1) for number in range(count)))
+        async with returning(broker) as back:
             came = [int((await anext(back.messages)).payload) for _ in range(count)]
     assert came == list(range(count))
+
+
+async def test_a_subscriber_that_stays_away_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """Large messages are kept up to 64 MiB for each client, and what comes then is dropped."""
+    async with ShippedBroker(tmp_path) as broker:
+        async with returning(broker) as away:
+            await away.subscribe("voice/a/in", qos=1)
+        async with connected(broker.ports[LOCAL_PORT], login=broker.login("gateway")) as sender:
+            for _ in range(70):
+                await sender.publish("voice/a/in", bytes(1024 * 1024), qos=1)
+        async with (
+            returning(broker) as back,
+            connected(broker.ports[LOCAL_PORT], login=broker.login("gateway")) as link,
+        ):
+            for _ in range(64):
+                assert len((await anext(back.messages)).payload) == 1024 * 1024
+            await link.publish("voice/a/in", b"what comes next", qos=1)
+            assert (await anext(back.messages)).payload == b"what comes next"
 
 
 async def test_logins_are_read_again_without_ending_connections(tmp_path: Path) -> None:
