@@ -79,5 +79,7 @@ def _run() -> int:
 
 
 def _tell(error: GatewayError) -> None:
-    for line in str(error).splitlines():
+    from gateway.cli.calling import as_called
+
+    for line in as_called(str(error)).splitlines():
         print(f"voice-gateway: {line}", file=sys.stderr)  # noqa: T201 - the command's own words

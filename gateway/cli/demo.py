@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.calling import as_called
 from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
 from gateway.cli.running import run_async
@@ -83,7 +84,7 @@ def _conclude(shown: "Shown", output: Path) -> None:
     if not shown.failures:
         typer.echo("Each device was answered, and remembers its own questions only.")
     typer.echo(f"The answers are in {output}/*.mp3, both conversations in {shown.database}:")
-    typer.echo(f"  voice-gateway sessions list --database-url sqlite:///{shown.database}")
+    typer.echo(as_called(f"  voice-gateway sessions list --database-url sqlite:///{shown.database}"))
 
 
 def _as_data(shown: "Shown") -> dict[str, Any]:

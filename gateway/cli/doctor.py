@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gateway.cli.calling import as_called
 from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
 from gateway.cli.running import run_async
@@ -40,6 +41,6 @@ def doctor(loaded: Loaded, as_json: AsJson = False) -> None:
         typer.echo(table(("", "check", "found"), [(one.status, one.check, one.detail) for one in findings]))
         for one in findings:
             if one.status is not Status.OK:
-                typer.echo(f"\n{one.check}: {one.advice}")
+                typer.echo(as_called(f"\n{one.check}: {one.advice}"))
     if any(one.status is Status.FAIL for one in findings):
         raise typer.Exit(1)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
+from gateway.cli.calling import as_called
 from gateway.config import Settings
 from gateway.settings_sources import load_settings, option_name
 
@@ -47,7 +48,7 @@ def takes_settings(*names: str) -> Callable[[Command], Command]:
 
 def examples(*lines: str) -> str:
     """Return the examples at the end of a command's help, each on its own line."""
-    return "\n\n".join(("Examples:", "\b\n" + "\n".join(f"  {line}" for line in lines)))
+    return "\n\n".join(("Examples:", "\b\n" + "\n".join(f"  {as_called(line)}" for line in lines)))
 
 
 _CONFIG = typer.Option(

@@ -166,3 +166,24 @@ async def test_a_command_ends_also_when_a_thread_of_an_engine_hangs(tmp_path: Pa
             process.kill()
     assert b"fail  tts: hanging" in told
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize(("on_path", "told"), [(False, "bin/voice-gateway run"), (True, "voice-gateway run")])
+async def test_commands_that_are_told_can_be_typed_as_they_stand(tmp_path: Path, on_path: bool, told: str) -> None:
+    program = tmp_path / "bin" / "voice-gateway"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\nfrom gateway.cli import main\nmain()\n")
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}" if on_path else "/usr/bin:/bin"
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environ = os.environ | {"PYTHONPATH": str(ROOT), "PATH": path}
+        return subprocess.run(
+            ["bin/voice-gateway", *arguments], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+        )
+
+    assert f"\n    {told}\n" in (await asyncio.to_thread(call, "run", "--help")).stdout
+    unknown = await asyncio.to_thread(call, "sessions", "show", "hall", "--database-url", "mysql://host/db")
+    assert unknown.stderr.startswith("voice-gateway: the database URL")
+    refused = await asyncio.to_thread(call, "talk")
+    assert f"one of them: {told.replace('run', 'talk')} question.wav" in refused.stderr
