@@ -26,8 +26,8 @@ WavWriter& speaker_file();
 // Lets the sound hardware do what it has done in the time that has passed.
 void sound_tick();
 
-// What comes out of the I2S output, in order: samples that were written to it, and silence where there were none. A sound
-// begins with the first that is not zero.
+// What comes out of the I2S output, in order: samples that were written to it, and silence where there were none. A
+// sound begins with the first that is not zero.
 class Loudspeaker {
  public:
   void play(const std::vector<int16_t>& samples, uint32_t rate);
