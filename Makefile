@@ -2,12 +2,15 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Checkouts of the real libraries for the virtual board; without them it is built with stand-ins.
+PUBSUBCLIENT ?=
+MICRO_MP3 ?=
 
-.PHONY: help demo run test lint format bench lock clean
+.PHONY: help demo run test lint format firmware-test firmware-host bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.run-stamp ## Two devices ask spoken questions and hear their answers; no broker or key needed
 	@.venv/bin/voice-gateway demo $(ARGS)
@@ -17,6 +20,7 @@ run: .venv/.run-stamp ## Serve until Ctrl-C
 
 test: lint ## Format, lint, types and every test
 	@scripts/test-system-packages.sh
+	@if scripts/test-system-packages.sh --has-firmware; then $(MAKE) --no-print-directory firmware-test; fi
 	.venv/bin/pytest --cov --cov-report=term $(ARGS)
 
 lint: .venv/.dev-stamp ## Format, lint and types only
@@ -28,6 +32,13 @@ format: .venv/.dev-stamp ## Bring the code into form
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
 
+firmware-test: ## The firmware's core: tests, fuzzing, size on a 32-bit board, format (on a PC)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync -C firmware test fuzz size format-check ARGS=
+
+firmware-host: ## The firmware as a Linux program (PUBSUBCLIENT=folder MICRO_MP3=folder for the real libraries)
+	@$(MAKE) --no-print-directory -C firmware host \
+	    PUBSUBCLIENT="$(abspath $(PUBSUBCLIENT))" MICRO_MP3="$(abspath $(MICRO_MP3))"
+
 bench: .venv/.dev-stamp ## Measure the gateway's own share of the waiting
 	.venv/bin/python -m benchmarks $(ARGS)
 
@@ -36,6 +47,7 @@ lock: ## Lock the dependencies in requirements/ (ARGS=--upgrade for newer versio
 
 clean: ## Remove the environment and everything made, but not data/
 	rm -rf .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-output
+	rm -rf firmware/build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.run-stamp: requirements/run.txt pyproject.toml
