@@ -7,6 +7,8 @@ import typer
 
 from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.tables import table
+from gateway.config import Settings, database_url
+from gateway.errors import ConfigurationError, Stage
 from gateway.settings_reference import reference
 from gateway.settings_sources import Loaded, Source, hide_secrets, shown
 
@@ -30,10 +32,14 @@ def config(
         bool, typer.Option("--reference", help="Print the reference page of all settings instead.")
     ] = False,
 ) -> None:
-    """Show the settings in effect and where each value came from; passwords are hidden."""
+    """Show the settings in effect and where each value came from; passwords are hidden.
+
+    Exits with 2, after it has shown them, if one names an engine, a broker or a database that cannot be.
+    """
     if reference_page:
         typer.echo(reference(), nl=False)
-    elif as_json:
+        return
+    if as_json:
         typer.echo(json.dumps(_as_data(loaded), ensure_ascii=False, indent=2))
     else:
         typer.echo(f"file: {loaded.file or 'none'}\n")
@@ -44,6 +50,33 @@ def config(
         typer.echo(
             table(("setting", "value", "from"), [(name, values[name], str(loaded.origins[name])) for name in values])
         )
+    _check(loaded.settings)
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what `run` would, as far as the settings alone tell.
+
+    Raises:
+        ConfigurationError: everything that is wrong, a line each.
+    """
+    from gateway.broker.url import parse_broker_url
+    from gateway.engines.choosing import named_engines
+    from gateway.store import Store
+
+    wrong = []
+    for attempt in (
+        lambda: named_engines(Stage.STT, settings.stt),
+        lambda: named_engines(Stage.LLM, settings.llm),
+        lambda: named_engines(Stage.TTS, settings.tts),
+        lambda: parse_broker_url(settings.mqtt_url),
+        lambda: Store(database_url(settings)),
+    ):
+        try:
+            attempt()
+        except ConfigurationError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))
 
 
 def _as_data(loaded: Loaded) -> dict[str, object]:

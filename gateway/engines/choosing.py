@@ -109,14 +109,23 @@ async def choose(settings: Settings, environ: Mapping[str, str], probe: Probe = 
     return choice
 
 
-def _listed(stage: Stage, setting: str, environ: Mapping[str, str]) -> tuple[EngineChoice, ...]:
-    """The engines that `setting` lists, checked; none when it says `auto`."""
+def named_engines(stage: Stage, setting: str) -> list[EngineSpec]:
+    """The engines that `setting` lists, in order; none when it says `auto`. Whether they can work is not looked at.
+
+    Raises:
+        ConfigurationError: there is no such engine, or the list makes no sense.
+    """
     names = list(dict.fromkeys(name.strip() for name in setting.split(",") if name.strip()))
     if names == ["auto"]:
-        return ()
+        return []
     if not names or "auto" in names:
         raise ConfigurationError(f"{STAGE_LABELS[stage]} takes engine names in order, or auto alone, not {setting!r}")
-    specs = [find_engine(stage, name) for name in names]
+    return [find_engine(stage, name) for name in names]
+
+
+def _listed(stage: Stage, setting: str, environ: Mapping[str, str]) -> tuple[EngineChoice, ...]:
+    """The engines that `setting` lists, each of which can work as far as can be told; none when it says `auto`."""
+    specs = named_engines(stage, setting)
     for spec in specs:
         spec.check(environ)
     return tuple(EngineChoice(spec, f"{spec.name}, as configured", required=True) for spec in specs)

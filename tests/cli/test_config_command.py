@@ -46,3 +46,17 @@ async def test_passwords_are_hidden(cli: CommandLine, form: list[str]) -> None:
 
 async def test_the_reference_page_can_be_printed(cli: CommandLine) -> None:
     assert (await cli("config", "--reference")).out == reference()
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+async def test_what_run_would_refuse_is_refused_after_it_is_shown(cli: CommandLine, form: list[str]) -> None:
+    wrong = ["--llm", "opnai", "--tts", "auto,espeak", "--mqtt-url", "http://host", "--database-url", "mysql://host/db"]
+    told = await cli("config", *wrong, *form)
+    assert told.code == 2
+    assert "opnai" in told.out
+    lines = told.err.splitlines()
+    assert len(lines) == 4
+    assert "did you mean openai?" in lines[0]
+    assert "auto alone" in lines[1]
+    assert "mqtt://" in lines[2]
+    assert "sqlite:///" in lines[3]
