@@ -144,8 +144,8 @@ TEST_CASE("node: never says more than was heard") {
   World world;
   world.begin_linked();
   // Of a reply before it, which was interrupted, nothing counts.
-  world.send(reply(world.ask(), 12, 4));
-  world.run(900);
+  world.send(reply(world.ask(), 60, 1));
+  world.run(500);
   const uint16_t turn = world.ask();
   const std::vector<Bytes> chunks = reply(turn, 30, 4);
   const size_t heard_before = world.speaker.heard.size();
