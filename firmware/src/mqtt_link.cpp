@@ -30,6 +30,10 @@ constexpr uint16_t reply_timeout_s = 4;
 constexpr unsigned long handshake_timeout_s = 8;
 #endif
 
+// A link that has taken nothing for so long is given up: TCP itself would try for minutes, and PubSubClient notice only
+// by its second ping. As long as a dead WiFi takes to be told.
+constexpr uint32_t stall_limit_ms = 6000;
+
 // PubSubClient drops its own link when a ping is not answered within one interval, and a loop that is busy cannot
 // answer: long enough that no connect or decode comes near it.
 constexpr uint16_t keep_alive_s = 60;
@@ -64,8 +68,9 @@ bool MqttLink::begin(const Settings& settings, const char* device_id, voice::Nod
 
 void MqttLink::poll(bool network_up, uint32_t now_ms) {
   if (up_) {
+    if (stalled_ && writable()) stalled_ = false;
     // Without a network TCP would take minutes to notice.
-    if (!network_up) socket_.stop();
+    if (!network_up || (stalled_ && now_ms - stalled_at_ms_ >= stall_limit_ms)) socket_.stop();
     if (client_.loop()) return;
     up_ = false;
     Serial.println("mqtt: connection lost");
@@ -95,6 +100,7 @@ void MqttLink::connect() {
     backoff_.reset();
     wait_ms_ = backoff_.next();  // a broker that takes connections and drops them is not called in a circle
     up_ = true;
+    stalled_ = false;
     Serial.printf("mqtt: connected to %s:%u as %s\n", settings_->get(Key::MqttHost), settings_->mqtt_port(),
                   device_id_);
     node_->link_up(millis());
@@ -153,7 +159,12 @@ bool MqttLink::writable() {
 }
 
 bool MqttLink::publish(const char* topic, const uint8_t* payload, size_t size, bool retained) {
-  if (!up_ || !writable()) return false;
+  if (!up_) return false;
+  if (!writable()) {
+    if (!stalled_) stalled_at_ms_ = millis();
+    stalled_ = true;
+    return false;
+  }
   if (client_.publish(topic, payload, static_cast<unsigned int>(size), retained)) return true;
   // A part of the packet may have been sent, and whatever followed would be read as the rest of it.
   socket_.stop();

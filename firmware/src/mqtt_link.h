@@ -53,6 +53,8 @@ class MqttLink final : public voice::Link {
   voice::Node* node_ = nullptr;
   bool up_ = false;    // connected, subscribed, and told to the node
   bool told_ = false;  // that there is no broker to connect to
+  bool stalled_ = false;
+  uint32_t stalled_at_ms_ = 0;
   uint32_t tried_at_ms_ = 0;
   uint32_t wait_ms_ = 0;
 };
