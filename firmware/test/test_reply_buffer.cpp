@@ -61,3 +61,16 @@ TEST_CASE("reply buffer: with any number of frames nothing is told before it was
     CHECK(buffer.heard_seq() == frames - 1);
   }
 }
+
+TEST_CASE("reply buffer: of a reply that was cut off nothing counts as heard of the next") {
+  static ReplyBuffer buffer;
+  buffer.clear();
+  const uint8_t audio[100] = {};
+  buffer.append(0, audio, 100);
+  buffer.append(1, audio, 100);
+  buffer.decoded(200, 1000);
+  buffer.clear();
+  buffer.append(0, audio, 100);
+  buffer.heard(1000);
+  CHECK_FALSE(buffer.any_heard());
+}
