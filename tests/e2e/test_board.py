@@ -25,7 +25,7 @@ from tests.e2e.board import Board, build_board
 from tests.e2e.conftest import StartGateway
 from tests.e2e.onlooker import Onlooker
 from tests.fakes.http_server import Request
-from tests.fakes.mosquitto import Mosquitto
+from tests.fakes.mosquitto import Mosquitto, find_program, free_port
 from tests.fakes.openai_server import SPEECH_RATE as REPLY_RATE
 from tests.fakes.openai_server import Audio, OpenAIServer
 
@@ -417,6 +417,41 @@ class TestRestarts:
         board.board.type("!reset")
         await board.online()
         await board.is_answered(1)
+
+
+async def certificate(folder: Path, name: str) -> Path:
+    """A certificate that vouches for itself, valid for this machine, and beside it its key."""
+    path = folder / f"{name}.pem"
+    openssl = await asyncio.create_subprocess_exec(
+        find_program("openssl"),
+        *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={name}"),
+        *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(folder / f"{name}.key"), "-out", str(path)),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await openssl.wait() == 0
+    return path
+
+
+async def test_over_tls_it_trusts_only_the_authority_that_it_was_given(
+    start_gateway: StartGateway, start_board: StartBoard, tmp_path: Path
+) -> None:
+    trusted, other = await certificate(tmp_path, "trusted"), await certificate(tmp_path, "other")
+    header = f'static const char voice_ca_cert[] = R"CERT({trusted.read_text()})CERT";'
+    (tmp_path / "ca_cert.h").write_text(header)
+    program = build_board(TLS=str(tmp_path))
+    port, other_port = free_port(), free_port()
+    listeners = "".join(
+        f"listener {each} 127.0.0.1\ncertfile {pem}\nkeyfile {pem.with_suffix('.key')}\n"
+        for each, pem in ((port, trusted), (other_port, other))
+    )
+    async with Mosquitto(settings=listeners) as broker:
+        await start_gateway(mqtt_url=broker.url)
+        board = await start_board(program=program, mqtt_port=str(port))
+        await board.is_answered(0)
+        board.board.type(f"set mqtt_port {other_port}")
+        board.board.type("save")
+        await board.board.line("^!tls: certificate verify failed")
+        await board.board.line(f"^mqtt: no TLS connection to 127.0.0.1:{other_port}; check .* ca_cert.h")
 
 
 async def test_garbage_on_its_topics_changes_nothing(board: VoiceBoard, onlooker: Onlooker) -> None:
