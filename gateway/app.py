@@ -262,6 +262,7 @@ class Gateway:
             stored,
             self._live,
             self._running.health(),
+            notes=self.notes,
             dropped={
                 "messages": self._overflows,
                 "events": self._publisher.dropped,

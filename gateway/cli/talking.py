@@ -1,6 +1,8 @@
 """One question and its answer, told while it happens: what `voice-gateway talk` does."""
 
 import asyncio
+import contextlib
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -8,6 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gateway.audio import SPEECH_RATE
+from gateway.broker.mqtt import MqttBroker
+from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import BrokerUrl
 from gateway.cli.questions import Question
 from gateway.cli.sound_card import Loudspeaker, microphone, open_sounddevice
@@ -15,12 +19,16 @@ from gateway.device import Exchange, SoftwareDevice
 from gateway.device.uplink import CHUNK_MS
 from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, NothingCame
 from gateway.values import Codec
+from gateway.wire.topics import Topics
 
 MAX_PACKET = 8192
 BUFFER_MS = 3000
 """With `MAX_PACKET`, what `talk` says of itself: a roomy board."""
 MIC_MAX_S = 30.0
 """Longest question by microphone; the gateway takes no more unless set otherwise."""
+
+NOTES_S = 2.0
+"""Longest wait for what the gateway says of its engines."""
 
 Tell = Callable[[str], None]
 
@@ -67,9 +75,11 @@ async def hold(talk: Talk, tell: Tell) -> dict[str, Any]:
     )
     async with _connected(device):
         tell(f"asking as {talk.device} on {talk.url}")
+        _remove_earlier_answer(talk.output)
         exchange = await _ask(talk, device, tell)
         try:
             async with asyncio.TaskGroup() as tasks:
+                noted = tasks.create_task(_tell_notes(talk, tell), name="notes")
                 told = tasks.create_task(_tell_events(talk, exchange, tell), name="tell")
                 tasks.create_task(_save(talk, exchange, tell), name="save")
                 if talk.play:
@@ -78,7 +88,7 @@ async def hold(talk: Talk, tell: Tell) -> dict[str, Any]:
             raise _explained(group.exceptions[0], exchange, talk.timeout_s) from None
         except* ConfigurationError as group:
             raise group.exceptions[0] from None
-        return _result(talk, exchange, told.result())
+        return _result(talk, exchange, told.result()) | {"notes": noted.result()}
 
 
 @asynccontextmanager
@@ -145,6 +155,37 @@ async def _tell_events(talk: Talk, exchange: Exchange, tell: Tell) -> dict[str, 
                 known["done"] = event
                 tell(f"  done     {event['outcome']}, {_milliseconds(event['timings_ms'])}")
     return known
+
+
+async def _tell_notes(talk: Talk, tell: Tell) -> list[str]:
+    """Tell what the gateway says that a person should know of its engines: that it has no real speech model, say."""
+    topic = Topics(talk.root_topic).stats
+    came: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def receive(incoming: Incoming) -> None:
+        if not came.done():
+            came.set_result(incoming.payload)
+
+    notes: list[str] = []
+    # A device's login may not read this; then nothing comes.
+    with contextlib.suppress(TimeoutError, BrokerUnavailable, ValueError):
+        async with asyncio.timeout(NOTES_S):
+            async with MqttBroker(talk.url, receive=receive, subscriptions=[Subscription(topic)], ca_file=talk.ca_file):
+                statistics = json.loads(await came)
+        if isinstance(statistics, dict):
+            notes = [str(note) for note in statistics.get("notes", [])]
+    for note in notes:
+        tell(f"  note     {note}")
+    return notes
+
+
+def _remove_earlier_answer(path: Path) -> None:
+    """What is there after a question is the answer to that one, or nothing."""
+    try:
+        if path.is_file():
+            path.unlink()
+    except OSError as error:
+        raise ConfigurationError(f"the answer cannot be saved: {error}") from error
 
 
 async def _save(talk: Talk, exchange: Exchange, tell: Tell) -> None:

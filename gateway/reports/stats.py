@@ -16,12 +16,13 @@ def statistics_report(
     live: LiveState,
     health: Iterable[EngineHealth],
     *,
+    notes: Sequence[str],
     dropped: dict[str, int],
     uptime_s: int,
 ) -> dict[str, Any]:
     """Return the payload of the statistics topic: what docs/protocol.md lists, and how the engines are.
 
-    `dropped` counts what reached a bound, by the name of the bound.
+    `notes` say what a person should know of them; `dropped` counts what reached a bound, by the name of the bound.
     """
     return {
         "total_sessions": stored.total_sessions,
@@ -52,6 +53,7 @@ def statistics_report(
             }
             for engine in health
         ],
+        "notes": list(notes),
         "dropped": dropped,
         "uptime_s": uptime_s,
         "version": __version__,

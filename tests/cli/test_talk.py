@@ -15,6 +15,7 @@ from gateway.audio import Pcm
 from gateway.device import read_sound
 from gateway.device.software_device import CONNECT_TIMEOUT_S
 from tests.cli.conftest import CommandLine
+from tests.cli.retained import publish_retained
 from tests.cli.sound_card import SoundCard
 from tests.e2e.conftest import StartGateway, openai_environment, provider, settings, start_gateway
 from tests.e2e.speech import sound_file, spoken
@@ -129,9 +130,22 @@ async def test_a_failed_turn_says_why_and_saves_what_was_said_instead(
 
 async def test_silence_is_no_answer(cli: CommandLine, gateway: Gateway, broker: Mosquitto, tmp_path: Path) -> None:
     (tmp_path / "silence.flac").write_bytes(sound_file(Pcm(np.zeros(16_000, np.int16), 16_000), "FLAC"))
+    (tmp_path / "answer.mp3").write_bytes(b"of an earlier question")
     told = await cli("talk", "silence.flac", "--mqtt-url", broker.url, "--no-pacing", "--json")
     assert (told.code, told.json["outcome"], told.json["answer"]) == (1, "silent", None)
     assert not (tmp_path / "answer.mp3").exists()
+
+
+async def test_what_the_gateway_lacks_is_noted(
+    cli: CommandLine, gateway: Gateway, broker: Mosquitto, question: str
+) -> None:
+    statistics = b'{"notes": ["No speech model is at hand."]}'
+    await publish_retained(broker.url, ["home/gateway/stats"], statistics)
+    elsewhere = ("--root-topic", "home", "--timeout", "1")
+    told = await cli("talk", question, *elsewhere, "--mqtt-url", broker.url)
+    assert "  note     No speech model is at hand.\n" in told.out
+    # This gateway lacks nothing.
+    assert (await cli("talk", question, "--mqtt-url", broker.url, "--json")).json["notes"] == []
 
 
 async def test_without_a_gateway_it_says_what_to_look_at(cli: CommandLine, broker: Mosquitto, question: str) -> None:

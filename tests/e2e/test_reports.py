@@ -138,6 +138,7 @@ async def test_statistics_are_retained_follow_each_turn_and_survive_a_restart(
 ) -> None:
     async with Mosquitto() as broker:
         gateway = await start_gateway(mqtt_url=broker.url, stats_interval_s=0.05)
+        gateway.notes.append("No real voice is at hand.")
         async with Onlooker(broker.url, "voice/gateway/stats") as onlooker:
             device = await start_device(gateway, "kitchen")
             await asks(device, "hello")
@@ -158,6 +159,7 @@ async def test_statistics_are_retained_follow_each_turn_and_survive_a_restart(
         assert stats["audio"] == {"lost": 0, "duplicate": 0}
         assert stats["devices_online"] == 1
         assert stats["dropped"] == dict.fromkeys(DROPPED, 0)
+        assert stats["notes"] == ["No real voice is at hand."]
         await gateway.__aexit__(None, None, None)
 
         # To whoever comes later the broker tells it at once; and a new gateway says the same of the past.
