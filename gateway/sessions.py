@@ -30,6 +30,7 @@ class Sessions:
         self._services = services
         self._sessions: dict[DeviceId, Session] = {}
         self._faults = SlidingWindow(FAULTS_TOLD, FAULT_WINDOW_S)
+        self._retained = SlidingWindow(FAULTS_TOLD, FAULT_WINDOW_S)
         self._closed = False
 
     def route(self, incoming: Incoming) -> bool:
@@ -45,7 +46,7 @@ class Sessions:
                 self._refuse(spelling, ErrorCode.BAD_TOPIC, str(exc))
             return True
         if incoming.retained and leaf not in _KEPT_BY_BROKER:
-            log.warning("session=%s ignored a retained message on %s: it may be hours old", device, incoming.topic)
+            self._ignore_retained(device, incoming.topic)
             return True
         if not incoming.payload and leaf in _KEPT_BY_BROKER:
             return True
@@ -91,6 +92,13 @@ class Sessions:
             del self._sessions[idle]
         session = self._sessions[device] = Session(device, spelling, self._services)
         return session
+
+    def _ignore_retained(self, device: DeviceId, topic: str) -> None:
+        if not self._retained.allows(self._services.turns.monotonic()):
+            return
+        untold = self._retained.take_refused()
+        more = f" (and {untold} before it that were not told)" if untold else ""
+        log.warning("session=%s ignored a retained message on %s: it may be hours old%s", device, topic, more)
 
     def _refuse(self, spelling: str, code: ErrorCode, message: str) -> None:
         turns = self._services.turns

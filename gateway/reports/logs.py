@@ -3,6 +3,9 @@
 import json
 import logging
 import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -20,6 +23,7 @@ from gateway.events import (
     Transcribed,
     TurnEnded,
 )
+from gateway.limits import SlidingWindow
 
 log = logging.getLogger("gateway.turns")
 
@@ -29,6 +33,12 @@ QUIET_LIBRARIES = (
 )
 """Libraries that speak up only when something is wrong: below that they log a line a request, or, with every SQL
 statement, what people said."""
+
+DEVICE_LINES = 300
+DEVICE_WINDOW_S = 60.0
+"""Half as much again as a device needs that begins as many turns as it may, `turns_per_minute` as it is by default."""
+DEVICES_WATCHED = 1000
+"""Devices whose lines are counted, those that were heard of last."""
 
 LogFormat = Literal["human", "json"]
 
@@ -45,11 +55,15 @@ def configure(log_format: LogFormat, level: str) -> None:
 
 
 class LogListener:
-    """Writes a line for each event."""
+    """Writes a line for each event, and no more than `DEVICE_LINES` in `DEVICE_WINDOW_S` for one device: a flood of
+    utterances, or of faults, must not fill the disk. The next line of the device says how many were left out."""
 
-    def __init__(self, *, with_text: bool) -> None:
-        """`with_text` logs what was heard and said; it is private, so it is left out unless asked for."""
+    def __init__(self, *, with_text: bool, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """`with_text` logs what was heard and said; it is private, so it is left out unless asked for. `monotonic` is
+        the clock, in seconds."""
         self._with_text = with_text
+        self._monotonic = monotonic
+        self._windows: OrderedDict[str, SlidingWindow] = OrderedDict()
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -83,10 +97,10 @@ class LogListener:
                     message=event.message,
                 )
             case Failed():
-                _line(
+                self._line(
                     logging.WARNING,
                     "error",
-                    session=event.device.id if event.device else event.topic_spelling,
+                    session=event.device.id if event.device else event.topic_spelling or "",
                     turn=event.turn,
                     code=event.code,
                     stage=event.stage,
@@ -95,7 +109,7 @@ class LogListener:
             case TurnEnded():
                 self._ended(event)
             case PresenceChanged():
-                _line(logging.INFO, "online" if event.online else "offline", session=event.device.id)
+                self._line(logging.INFO, "online" if event.online else "offline", session=event.device.id)
             case SessionsErased():
                 for device in event.devices:
                     _line(logging.INFO, "erased", session=device.id, reason=event.reason)
@@ -112,7 +126,7 @@ class LogListener:
         details |= {name: count for name, count in asdict(record.link).items() if count}
         if self._with_text:
             details |= {"heard": record.heard, "said": record.said}
-        _line(logging.INFO, "done", session=record.device.id, turn=record.turn, **details, **timings)
+        self._line(logging.INFO, "done", session=record.device.id, turn=record.turn, **details, **timings)
 
     def _turn_line(
         self,
@@ -121,7 +135,20 @@ class LogListener:
         event: Listening | Thinking | Transcribed | SentenceReady | Speaking | EnginePassedOver,
         **details: Any,
     ) -> None:
-        _line(level, name, session=event.device.id, turn=event.turn, **details)
+        self._line(level, name, session=event.device.id, turn=event.turn, **details)
+
+    def _line(self, level: int, name: str, *, session: str, **details: Any) -> None:
+        if not log.isEnabledFor(level):
+            return
+        window = self._windows.pop(session, None) or SlidingWindow(DEVICE_LINES, DEVICE_WINDOW_S)
+        self._windows[session] = window
+        if len(self._windows) > DEVICES_WATCHED:
+            self._windows.popitem(last=False)
+        if not window.allows(self._monotonic()):
+            return
+        if left_out := window.take_refused():
+            _line(logging.WARNING, "lines_left_out", session=session, lines=left_out)
+        _line(level, name, session=session, **details)
 
     def _text(self, text: str) -> dict[str, str]:
         return {"text": text} if self._with_text else {}

@@ -16,6 +16,7 @@ from gateway.store import Store
 from gateway.values import ReplyForm, parse_device_id
 from gateway.wire.frame import Flag, Frame, FrameCodec, encode
 from gateway.wire.topics import UPLINK, Leaf
+from tests.cli.retained import publish_retained
 from tests.e2e.conftest import StartDevice, StartGateway
 from tests.e2e.locking import locked
 from tests.e2e.onlooker import Onlooker
@@ -284,6 +285,18 @@ async def test_retained_audio_and_requests_are_ignored(
             assert not onlooker.on("voice/gateway/response/cleanup")
         assert [event["event"] for event in device.events].count("done") == 1
         # Not to be served after the gateway has gone.
+        await gateway.__aexit__(None, None, None)
+
+
+async def test_of_many_retained_messages_not_each_is_logged(
+    start_gateway: StartGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Mosquitto() as broker:
+        await publish_retained(broker.url, [f"voice/kitchen{number}/in" for number in range(200)])
+        gateway = await start_gateway(mqtt_url=broker.url)
+        async with Onlooker(gateway.broker_url) as onlooker:
+            await onlooker.statistics()
+        assert 1 <= caplog.text.count("ignored a retained message") <= 50
         await gateway.__aexit__(None, None, None)
 
 
