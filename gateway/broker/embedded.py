@@ -61,7 +61,7 @@ class EmbeddedBroker:
 
     @property
     def dropped(self) -> int:
-        """Messages lost because a subscriber was too slow or too much was to be retained."""
+        """Messages lost because a subscriber was too slow, too much was to be retained, or one was too large."""
         return 0 if self._server is None else self._server.dropped
 
     async def start(self) -> None:

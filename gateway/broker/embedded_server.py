@@ -36,6 +36,8 @@ from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.mqtt.publish import PublishPacket
 from amqtt.session import ApplicationMessage, Session
 
+from gateway.limits import SlidingWindow
+
 logger = logging.getLogger(__name__)
 
 PACKET_MAX_BYTES = 2 * 1024 * 1024
@@ -64,12 +66,14 @@ logging.getLogger("transitions").setLevel(logging.WARNING)
 class _Reader(StreamReaderAdapter):  # type: ignore[misc]
     """Reads no packet that is too large, and not faster than its messages are passed on."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+    def __init__(self, reader: asyncio.StreamReader, too_large: Callable[[int], None]) -> None:
         super().__init__(reader)
+        self._too_large = too_large
         self.backlog: Callable[[], int] = lambda: 0
 
     async def read(self, n: int = -1) -> bytes:
         if n > PACKET_MAX_BYTES:
+            self._too_large(n)
             raise ConnectionAbortedError(f"a packet of {n} bytes is larger than {PACKET_MAX_BYTES}")
         if n == 1:
             # A packet begins. Whatever the one before it started has its turn first: amqtt cancels the handling of
@@ -154,7 +158,7 @@ class _Handler(BrokerProtocolHandler):  # type: ignore[misc]
 
 class Server(Broker):  # type: ignore[misc]
     """The broker; `login` is (user, password), or None to admit anyone. `dropped` counts messages that a subscriber
-    was too slow for."""
+    was too slow for, that were too many to retain, or too large."""
 
     def __init__(self, host: str, port: int, login: tuple[str, str] | None) -> None:
         super().__init__({"listeners": {"default": {"type": "tcp", "bind": str(port)}}, "plugins": {}})
@@ -162,7 +166,8 @@ class Server(Broker):  # type: ignore[misc]
         self._login = login
         self._connections: set[asyncio.Task[Any]] = set()
         self._retained_bytes = 0
-        self._drop_logged_at = -DROPS_LOGGED_EVERY_S
+        self._drops_told = SlidingWindow(1, DROPS_LOGGED_EVERY_S)
+        self._too_large_told = SlidingWindow(1, DROPS_LOGGED_EVERY_S)
         self.dropped = 0
 
     @property
@@ -197,7 +202,8 @@ class Server(Broker):  # type: ignore[misc]
         self._connections.add(task)
         out = _Writer(writer)
         try:
-            await self._serve(_Reader(reader), out)
+            too_large = partial(self._count_too_large, writer.get_extra_info("peername"))
+            await self._serve(_Reader(reader, too_large), out)
         except (AMQTTError, MQTTError, NoDataError, OSError, UnicodeDecodeError) as error:
             logger.debug("A client was dropped: %r", error)
         except asyncio.CancelledError:
@@ -299,11 +305,21 @@ class Server(Broker):  # type: ignore[misc]
 
     def _count_dropped(self) -> None:
         self.dropped += 1
-        now = asyncio.get_running_loop().time()
-        if now - self._drop_logged_at >= DROPS_LOGGED_EVERY_S:
-            self._drop_logged_at = now
+        if self._drops_told.allows(asyncio.get_running_loop().time()):
             logger.warning(
                 "A subscriber is too slow, or too much is retained: %d messages dropped so far", self.dropped
+            )
+
+    def _count_too_large(self, peer: tuple[object, ...], size: int) -> None:
+        self.dropped += 1
+        if self._too_large_told.allows(asyncio.get_running_loop().time()):
+            logger.warning(
+                "The client at %s is cut off: it sends %d bytes in one message, and %d is the most;"
+                " %d messages dropped so far",
+                peer[0],
+                size,
+                PACKET_MAX_BYTES,
+                self.dropped,
             )
 
 

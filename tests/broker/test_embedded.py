@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from gateway.broker.embedded import EmbeddedBroker
+from gateway.broker.embedded_server import PACKET_MAX_BYTES
 from gateway.broker.mqtt import MqttBroker
 from gateway.broker.url import BrokerKind, BrokerUrl, parse_broker_url
 from gateway.errors import ConfigurationError
 from tests.conformance.broker import BrokerConformance, Inbox, connected
 from tests.fakes.mosquitto import free_port
-from tests.fakes.raw_mqtt import RawClient, packet, text
+from tests.fakes.raw_mqtt import RawClient, packet, publish_packet, text
 
 
 class _OnOnePort(EmbeddedBroker):
@@ -123,6 +124,23 @@ async def test_a_password_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
     broker = EmbeddedBroker(parse_broker_url("embedded://0.0.0.0:0"), tmp_path)
     with pytest.raises(ConfigurationError, match="is empty"):
         await broker.start()
+
+
+async def test_a_message_that_is_too_large_is_told_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with _OnOnePort(tmp_path) as broker:
+        for number in range(3):
+            client = await RawClient.open(broker.port)
+            await client.connect(f"sender {number}")
+            # Its length is said before it comes.
+            client.send(publish_packet("a", bytes(PACKET_MAX_BYTES + 1))[:100])
+            await client.closed_by_peer()
+            await client.close()
+        assert broker.dropped == 3
+        told = [record.getMessage() for record in caplog.records if "is cut off" in record.getMessage()]
+        assert len(told) == 1
+        assert told[0].startswith("The client at 127.0.0.1 is cut off: it sends 2097153 bytes in one message")
 
 
 async def test_a_subscriber_that_stops_reading_is_bounded_and_holds_up_nobody(tmp_path: Path) -> None:
