@@ -116,9 +116,8 @@ class VoiceBoard:
 
     async def ask(self, number: int) -> None:
         """Hold the button and ask."""
-        self.board.type("!press")
-        await self.say(number)
-        self.board.type("!release")
+        self.board.type(f"!ask {self.recording(number)}")
+        await self.board.line(r"^!said .* heard=100%")
 
     async def sounds(self) -> None:
         """Wait until something is played."""
@@ -419,6 +418,26 @@ class TestRestarts:
         await board.is_answered(1)
 
 
+async def test_the_simplest_sketch_is_answered(
+    start_gateway: StartGateway, mosquitto: Mosquitto, onlooker: Onlooker, tmp_path: Path
+) -> None:
+    await start_gateway(mqtt_url=mosquitto.url)
+    values = {"WIFI_SSID": "home", "WIFI_PASSWORD": "", "MQTT_HOST": "127.0.0.1", "MQTT_USER": "", "MQTT_PASSWORD": ""}
+    lines = [f'#define VOICE_{name} "{value}"' for name, value in values.items()]
+    lines.append(f"#define VOICE_MQTT_PORT {mosquitto.port}")
+    (tmp_path / "secrets.h").write_text("\n".join([*lines, ""]))
+    program = build_board(SKETCH="examples/simplest/simplest.ino", SECRETS=str(tmp_path))
+    async with Board(program) as simplest:
+        await onlooker.message("voice/gateway/status", b"online")
+        board = VoiceBoard(simplest, tmp_path, tmp_path / "none.wav")
+        while (await simplest.counters())["connects"] == 0:
+            pass
+        await board.ask(1)
+        assert int((await simplest.line(r"^answer: (\d+) bytes of MP3"))[1]) > 1_000
+    done = await onlooker.json("voice/simplest/event", event="done")
+    assert done["reply"] == "Answer to question 1."
+
+
 async def certificate(folder: Path, name: str) -> Path:
     """A certificate that vouches for itself, valid for this machine, and beside it its key."""
     path = folder / f"{name}.pem"
@@ -438,7 +457,7 @@ async def test_over_tls_it_trusts_only_the_authority_that_it_was_given(
     trusted, other = await certificate(tmp_path, "trusted"), await certificate(tmp_path, "other")
     header = f'static const char voice_ca_cert[] = R"CERT({trusted.read_text()})CERT";'
     (tmp_path / "ca_cert.h").write_text(header)
-    program = build_board(TLS=str(tmp_path))
+    program = build_board(TLS="1", SECRETS=str(tmp_path))
     port, other_port = free_port(), free_port()
     listeners = "".join(
         f"listener {each} 127.0.0.1\ncertfile {pem}\nkeyfile {pem.with_suffix('.key')}\n"

@@ -31,6 +31,11 @@ const std::map<std::string, Action>& actions() {
       {"!release", [](const std::string&) { pins().press(false); }},
       {"!pins", [](const std::string&) { pins().report(); }},
       {"!say", [](const std::string& path) { room().say(path); }},
+      {"!ask",
+       [](const std::string& path) {
+         pins().press(true);
+         room().say(path, [] { pins().press(false); });
+       }},
       {"!wifi", [](const std::string& state) { radio().set(state); }},
       {"!counters", [](const std::string&) { report_counters(); }},
       {"!reset", [](const std::string&) { restart(); }},

@@ -23,6 +23,7 @@ options:
 On standard input, a line that begins with ! does something to the board; any other is typed on its serial console:
   !press, !release    the button
   !say FILE           sound in the room, in real time: a 16-bit PCM WAV file
+  !ask FILE           the button is pressed, the file said, and the button released
   !wifi down          the access point is gone, and the board knows it
   !wifi silent        nothing gets through, and the board notices only after 6 s
   !wifi up            the network is back
@@ -36,9 +37,7 @@ On standard output, a line that begins with ! tells what the hardware does; any 
 examples:
   virtual-board --nvs board.nvs --wav-out answer.wav
     then type "help" to see how the firmware is set up, and ask with
-    !press
-    !say question.wav
-    !release
+    !ask question.wav
 )";
 
 [[noreturn]] void refuse(const std::string& why) {

@@ -1,5 +1,7 @@
 #include "room.h"
 
+#include <utility>
+
 #include "clock.h"
 #include "console.h"
 #include "wav.h"
@@ -16,13 +18,16 @@ constexpr uint64_t microphone_delay_us = 50'000;
 
 }  // namespace
 
-void Room::say(const std::string& path) {
+void Room::say(const std::string& path, std::function<void()> ended) {
   std::string error;
   sound_ = read_wav(path, room_rate, error);
   name_ = path;
+  ended_ = std::move(ended);
   heard_ = 0;
   began_us_ = clock().now_us();
-  if (!error.empty()) console().report("say %s: %s", path.c_str(), error.c_str());
+  if (error.empty()) return;
+  console().report("say %s: %s", path.c_str(), error.c_str());
+  if (ended_) ended_();
 }
 
 void Room::hear(uint64_t at_us, uint32_t rate, int16_t* samples, size_t count) {
@@ -41,6 +46,7 @@ void Room::tick() {
   const uint64_t percent = (heard_ * 100 + sound_.size() / 2) / sound_.size();
   console().report("said %s heard=%u%%", name_.c_str(), static_cast<unsigned>(percent));
   sound_.clear();
+  if (ended_) ended_();
 }
 
 Room& room() {

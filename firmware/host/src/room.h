@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,8 @@ namespace host {
 
 class Room {
  public:
-  // The sound of a WAV file begins now, in place of one that still sounds.
-  void say(const std::string& path);
+  // The sound of a WAV file begins now, in place of one that still sounds; `ended` is called after it.
+  void say(const std::string& path, std::function<void()> ended = nullptr);
 
   // What is to be heard from `at_us` on, `count` samples at `rate` Hz.
   void hear(uint64_t at_us, uint32_t rate, int16_t* samples, size_t count);
@@ -25,6 +26,7 @@ class Room {
   std::vector<int16_t> sound_;
   uint64_t began_us_ = 0;
   uint64_t heard_ = 0;
+  std::function<void()> ended_;
 };
 
 Room& room();
