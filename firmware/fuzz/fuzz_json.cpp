@@ -30,6 +30,8 @@ void compare(const std::string& text) {
   char found[largest_value];
   int32_t number;
   bool flag;
+  const char* inner;
+  size_t inner_size;
   const json other = json::parse(text, nullptr, false);
   if (!comparable(text, other)) return;
   for (const auto& [key, value] : other.items()) {
@@ -42,6 +44,12 @@ void compare(const std::string& text) {
     if (voice::json_find_int(text.data(), text.size(), key.c_str(), number)) require(value == number);
     require(voice::json_find_bool(text.data(), text.size(), key.c_str(), flag) == value.is_boolean());
     if (value.is_boolean()) require(value == flag);
+    const bool is_object = voice::json_find_object(text.data(), text.size(), key.c_str(), inner, inner_size);
+    require(is_object == value.is_object());
+    if (!is_object) continue;
+    const std::string object(inner, inner_size);
+    require(json::parse(object, nullptr, false) == value);
+    compare(object);
   }
 }
 
@@ -67,5 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   write(text);
   voice::Event event;
   if (voice::read_event(data, size, event)) require(strnlen(event.code, sizeof(event.code)) < sizeof(event.code));
+  voice::Report report;
+  voice::read_report(data, size, report);
   return 0;
 }

@@ -219,6 +219,22 @@ TEST_CASE("json reader: what is not one whole JSON object is refused, even after
   }
 }
 
+TEST_CASE("json reader: finds an object, to be read in turn, whatever stands around it") {
+  const std::string text = R"({"last":7,"k":"{\"last\":{}}","o":{"last":{"x":0}}, "last" : { "turn" : 7, "a":[{}] } })";
+  const char* inner = nullptr;
+  size_t size = 0;
+  REQUIRE(json_find_object(text.data(), text.size(), "last", inner, size));
+  CHECK(std::string(inner, size) == R"({ "turn" : 7, "a":[{}] })");
+  CHECK(int_at(std::string(inner, size), "turn") == 7);
+  const char* const before = inner;
+  for (const char* none : {R"({"last":null})", R"({"last":[{}]})", R"({"last":"{}"})", R"({"o":{"last":{}}})",
+                           R"({"last":{"turn":7})", R"({"last":{"turn":}})", R"({"last":{}} x)", ""}) {
+    CAPTURE(none);
+    CHECK_FALSE(json_find_object(none, strlen(none), "last", inner, size));
+    CHECK(inner == before);
+  }
+}
+
 TEST_CASE("json reader: nesting to 32 levels and no deeper, without a stack that grows") {
   const auto nested = [](size_t levels, const char* open, const char* close) {
     std::string text = R"({"k":1,"deep":)";

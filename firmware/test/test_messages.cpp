@@ -135,6 +135,57 @@ TEST_CASE("messages: what is no event is refused and changes nothing") {
   }
 }
 
+namespace {
+
+bool read(const std::string& text, Report& report) {
+  const std::vector<uint8_t> exact(text.begin(), text.end());
+  return read_report(exact.data(), exact.size(), report);
+}
+
+Report report_of(const std::string& text) {
+  Report report;
+  REQUIRE_MESSAGE(read(text, report), text);
+  return report;
+}
+
+}  // namespace
+
+TEST_CASE("messages: state says whether a turn runs, and which was the last and how it ended") {
+  const std::string rest = R"(,"session_id":"a4cf128b3f9e","ts":"2026-01-01T00:00:00Z","last":{"turn":7,)"
+                           R"("outcome":"silent","heard":"\"turn\":9","said":"{\"turn\":9}","total_ms":12}})";
+  const Report idle = report_of(R"({"state":"idle")" + rest);
+  CHECK(idle.idle);
+  CHECK(idle.last_turn == 7);
+  CHECK(idle.last_outcome == Outcome::Silent);
+  for (const char* at_work : {"listening", "thinking", "speaking", "dreaming"}) {
+    CHECK_FALSE(report_of(R"({"state":")" + std::string(at_work) + '"' + rest).idle);
+  }
+  CHECK(report_of(R"({"last":{"outcome":"failed","turn":32769},"state":"idle"})").last_turn == 0x8001);
+}
+
+TEST_CASE("messages: a state before the first turn has ended; of two of a key the last counts") {
+  for (const char* text : {R"({"state":"idle","last":null})", R"({"state":"idle"})", R"({"state":"idle","last":[7]})",
+                           R"({"state":"idle","last":{}})", R"({"state":"idle","turn":7,"outcome":"failed"})",
+                           R"({"state":"idle","last":{"turn":7},"last":{"turn":null}})"}) {
+    CAPTURE(text);
+    CHECK(report_of(text).last_turn == 0);
+    CHECK(report_of(text).last_outcome == Outcome::None);
+  }
+}
+
+TEST_CASE("messages: what is no state is refused and changes nothing") {
+  for (const char* text :
+       {"", "idle", "{}", R"({"state":null})", R"({"last":{"state":"idle","turn":7}})", R"({"state":{"idle":1}})",
+        R"({"state":"idle","last":{"turn":65536}})", R"({"state":"idle","last":{"turn":-1}})",
+        R"({"state":"idle","last":{"turn":7})", R"({"state":"idle","last":{"turn":7,}})"}) {
+    CAPTURE(text);
+    Report report;
+    report.last_turn = 42;
+    CHECK_FALSE(read(text, report));
+    CHECK(report.last_turn == 42);
+  }
+}
+
 TEST_CASE("messages: random bytes are never an event") {
   Random random(1);
   for (int i = 0; i < 5000; i++) {

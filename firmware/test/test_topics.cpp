@@ -14,6 +14,7 @@ TEST_CASE("topics: each under the root and the device") {
   CHECK(std::string(topics.hello()) == "home/voice/ESP32-KITCHEN-001/hello");
   CHECK(std::string(topics.control()) == "home/voice/ESP32-KITCHEN-001/control");
   CHECK(std::string(topics.event()) == "home/voice/ESP32-KITCHEN-001/event");
+  CHECK(std::string(topics.state()) == "home/voice/ESP32-KITCHEN-001/state");
   CHECK(std::string(topics.online()) == "home/voice/ESP32-KITCHEN-001/online");
 }
 

@@ -326,4 +326,12 @@ bool json_find_bool(const char* text, size_t size, const char* key, bool& out) {
   return true;
 }
 
+bool json_find_object(const char* text, size_t size, const char* key, const char*& out, size_t& out_size) {
+  Span value;
+  if (!find(text, size, key, value) || *value.begin != '{') return false;
+  out = value.begin;
+  out_size = static_cast<size_t>(value.end - value.begin);
+  return true;
+}
+
 }  // namespace voice

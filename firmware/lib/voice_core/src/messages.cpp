@@ -40,6 +40,21 @@ void string_if_said(JsonWriter& json, const char* key, const char* value) {
   if (value[0] != '\0') json.string(key, value);
 }
 
+// Not said, or null: it belongs to no turn, which is 0. False: it is beyond 0xFFFF.
+bool read_turn(const char* text, size_t size, uint16_t& out) {
+  int32_t turn = 0;
+  json_find_int(text, size, "turn", turn);
+  if (turn < 0 || turn > UINT16_MAX) return false;
+  out = static_cast<uint16_t>(turn);
+  return true;
+}
+
+Outcome read_outcome(const char* text, size_t size) {
+  char name[name_capacity];
+  if (!json_find_string(text, size, "outcome", name, sizeof(name))) return Outcome::None;
+  return named(outcomes, name, Outcome::None);
+}
+
 }  // namespace
 
 size_t write_hello(const Hello& hello, char* out, size_t capacity) {
@@ -76,18 +91,28 @@ bool read_event(const uint8_t* payload, size_t size, Event& out) {
   const char* const text = reinterpret_cast<const char*>(payload);
   char name[name_capacity];
   if (!json_find_string(text, size, "event", name, sizeof(name))) return false;
-  int32_t turn = 0;
-  // Not said, or null: it belongs to no turn.
-  json_find_int(text, size, "turn", turn);
-  if (turn < 0 || turn > UINT16_MAX) return false;
   Event event;
+  if (!read_turn(text, size, event.turn)) return false;
   event.kind = named(kinds, name, EventKind::Other);
-  event.turn = static_cast<uint16_t>(turn);
-  if (event.kind == EventKind::Done && json_find_string(text, size, "outcome", name, sizeof(name))) {
-    event.outcome = named(outcomes, name, Outcome::None);
-  }
+  if (event.kind == EventKind::Done) event.outcome = read_outcome(text, size);
   if (event.kind == EventKind::Error) json_find_string(text, size, "code", event.code, sizeof(event.code));
   out = event;
+  return true;
+}
+
+bool read_report(const uint8_t* payload, size_t size, Report& out) {
+  const char* const text = reinterpret_cast<const char*>(payload);
+  char name[name_capacity];
+  if (!json_find_string(text, size, "state", name, sizeof(name))) return false;
+  Report report;
+  report.idle = strcmp(name, "idle") == 0;
+  const char* last;
+  size_t last_size;
+  if (json_find_object(text, size, "last", last, last_size)) {
+    if (!read_turn(last, last_size, report.last_turn)) return false;
+    report.last_outcome = read_outcome(last, last_size);
+  }
+  out = report;
   return true;
 }
 

@@ -55,6 +55,7 @@ bool Topics::set(const char* root, const char* device_id) {
   spell(hello_, root, device_id, "hello");
   spell(control_, root, device_id, "control");
   spell(event_, root, device_id, "event");
+  spell(state_, root, device_id, "state");
   spell(online_, root, device_id, "online");
   return true;
 }

@@ -51,6 +51,8 @@ bool json_find_string(const char* text, size_t size, const char* key, char* out,
 // A whole number, written without fraction or exponent, that fits.
 bool json_find_int(const char* text, size_t size, const char* key, int32_t& out);
 bool json_find_bool(const char* text, size_t size, const char* key, bool& out);
+// An object in place: `out` points into `text`, and is a text for these same functions. Unchanged when false.
+bool json_find_object(const char* text, size_t size, const char* key, const char*& out, size_t& out_size);
 
 }  // namespace voice
 

@@ -1,4 +1,4 @@
-// The JSON messages of a device: `hello` and `control` are written, `event` is read.
+// The JSON messages of a device: `hello` and `control` are written, `event` and `state` are read.
 #ifndef VOICE_CORE_MESSAGES_H
 #define VOICE_CORE_MESSAGES_H
 
@@ -49,6 +49,17 @@ struct Event {
 // Reads an `event`. False: it is no JSON object, says no "event", or a turn beyond 0xFFFF. A kind or an outcome that is
 // not known is Other or None; `out` is written only when true.
 bool read_event(const uint8_t* payload, size_t size, Event& out);
+
+// What the gateway takes the device to be doing, and the last turn that ended.
+struct Report {
+  bool idle = false;                     // no turn runs: neither recorded nor answered
+  uint16_t last_turn = 0;                // 0: none is known
+  Outcome last_outcome = Outcome::None;  // of last_turn
+};
+
+// Reads a `state`. False: it is no JSON object, says no "state", or a last turn beyond 0xFFFF. A `last` that is null or
+// not there leaves last_turn 0; `out` is written only when true.
+bool read_report(const uint8_t* payload, size_t size, Report& out);
 
 }  // namespace voice
 

@@ -27,6 +27,7 @@ class Topics {
   const char* hello() const { return hello_; }
   const char* control() const { return control_; }
   const char* event() const { return event_; }
+  const char* state() const { return state_; }
   const char* online() const { return online_; }
 
  private:
@@ -37,6 +38,7 @@ class Topics {
   Buffer hello_ = "";
   Buffer control_ = "";
   Buffer event_ = "";
+  Buffer state_ = "";
   Buffer online_ = "";
 };
 
