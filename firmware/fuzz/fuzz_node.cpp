@@ -29,7 +29,7 @@ Bytes some_frame(FuzzedDataProvider& data, const World& world) {
 }
 
 void act(FuzzedDataProvider& data, World& world) {
-  switch (data.ConsumeIntegralInRange<int>(0, 9)) {
+  switch (data.ConsumeIntegralInRange<int>(0, 11)) {
     case 0:
       return receive(world, world.node.topics().out(), some_bytes(data));
     case 1:
@@ -48,6 +48,12 @@ void act(FuzzedDataProvider& data, World& world) {
       return world.link_up();
     case 8:
       return world.link_down();
+    case 9:
+      return receive(world, world.node.topics().state(), some_bytes(data));
+    case 10: {
+      const uint16_t last = data.ConsumeBool() ? world.last_turn() : data.ConsumeIntegral<uint16_t>();
+      return world.state(data.PickValueInArray({"idle", "listening", "thinking", "speaking"}), last);
+    }
     default:
       return world.run(data.ConsumeIntegralInRange<uint32_t>(0, 400));
   }

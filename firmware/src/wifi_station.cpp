@@ -7,7 +7,7 @@ namespace shell {
 namespace {
 
 // An attempt with DHCP takes 2 to 6 s; one that has not succeeded by then will not. One that has failed is repeated
-// sooner: a reply under way waits for config::reply_gap_timeout_ms only.
+// sooner: a reply under way waits for config::link_away_timeout_ms only.
 constexpr uint32_t attempt_ms = 10000;
 constexpr uint32_t failed_attempt_ms = 3000;
 

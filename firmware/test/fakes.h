@@ -330,6 +330,16 @@ class World {
           outcome + "\"}");
   }
 
+  void state(const std::string& text) {
+    node.receive(node.topics().state(), reinterpret_cast<const uint8_t*>(text.data()), text.size(), now);
+  }
+  // What the gateway says of the device: what it does, and its last turn (0: none yet).
+  void state(const std::string& doing, uint16_t last, const std::string& outcome = "completed") {
+    const std::string turn = "{\"turn\":" + std::to_string(last) + ",\"outcome\":\"" + outcome +
+                             "\",\"heard\":\"\",\"said\":\"\",\"total_ms\":1}";
+    state("{\"state\":\"" + doing + "\",\"session_id\":\"a4cf128b3f9e\",\"last\":" + (last == 0 ? "null" : turn) + "}");
+  }
+
   std::vector<Published> published_on(const char* topic) const {
     std::vector<Published> found;
     for (const Published& each : link.published) {

@@ -765,7 +765,7 @@ TEST_CASE("node: a link lost within a reply for too long ends it audibly") {
   world.send(reply_frame(turn, 0, flag::start, mp3::frames(turn, 0, 40)));
   world.run(200);
   world.link_down();
-  REQUIRE(world.run_until(State::Offline, 40 * mp3::frame_ms + config::reply_gap_timeout_ms + 500));
+  REQUIRE(world.run_until(State::Offline, 40 * mp3::frame_ms + config::link_away_timeout_ms + 500));
   CHECK(world.speaker.heard.size() == 40);
   CHECK(failed_audibly(world));
   world.link_up();
@@ -804,7 +804,7 @@ TEST_CASE("node: a link lost while waiting: the reply that comes after a short l
       // That it is still away changes nothing.
       for (int i = 0; i < 4; ++i) {
         world.node.link_down(world.now);
-        world.run(config::reply_gap_timeout_ms / 5);
+        world.run(config::link_away_timeout_ms / 5);
       }
       CHECK(world.node.state() == State::Offline);
       CHECK(failed_audibly(world));
@@ -812,6 +812,234 @@ TEST_CASE("node: a link lost while waiting: the reply that comes after a short l
       CHECK(world.cancelled(turn));
     }
   }
+}
+
+TEST_CASE("node: a link lost when a reply has long been dry still gets its time to come back") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  const std::vector<Bytes> chunks = reply(turn, 6);
+  for (size_t i = 0; i < 3; ++i) world.send(chunks[i]);
+  world.run(3 * chunk_ms + config::reply_gap_timeout_ms - config::link_away_timeout_ms - 500);
+  world.link_down();
+  world.run(config::link_away_timeout_ms - 500);
+  REQUIRE(world.node.state() == State::Speaking);
+  world.link_up();
+  for (size_t i = 3; i < 6; ++i) world.send(chunks[i]);
+  REQUIRE(world.run_until(State::Idle, 3000));
+  CHECK(world.speaker.heard == names(turn, 60));
+}
+
+// --- What the gateway's state tells
+
+TEST_CASE("node: a reply that was sent whole while the link was away is not waited for") {
+  for (const std::string outcome : {"completed", "failed", "silent", "interrupted"}) {
+    CAPTURE(outcome);
+    World world;
+    world.begin_linked();
+    const uint16_t turn = world.ask();
+    world.link_down();
+    world.run(3000);
+    world.link_up();
+    world.state("idle", turn, outcome);
+    REQUIRE(world.run_until(State::Idle, config::turn_over_ms + 300));
+    const bool told = outcome == "completed" || outcome == "failed";
+    CHECK(world.node.counters().replies_missing == (told ? 1 : 0));
+    world.run(1500);
+    CHECK(world.node.counters().tones == (told ? 1 : 0));
+    CHECK((world.speaker.tone_samples > 0) == told);
+    // It is over at the gateway as well.
+    CHECK_FALSE(world.cancelled(turn));
+    const uint16_t next = world.ask();
+    world.send(reply(next, 2));
+    REQUIRE(world.run_until(State::Idle, 3000));
+    CHECK(world.speaker.heard == names(next, 20));
+  }
+}
+
+TEST_CASE("node: a reply whose rest was sent while the link was away ends with what is there") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  const std::vector<Bytes> chunks = reply(turn, 10);
+  for (size_t i = 0; i < 6; ++i) world.send(chunks[i]);
+  world.run(300);
+  world.link_down();
+  world.run(200);
+  world.link_up();
+  world.state("idle", turn);
+  REQUIRE(world.run_until(State::Idle, 6 * chunk_ms + 500));
+  CHECK(world.speaker.heard == names(turn, 60));
+  CHECK(world.node.counters().replies_heard == 1);
+  CHECK(world.node.counters().tones == 0);
+  CHECK(control_of(world, world.control().size() - 1)["end"] == true);
+}
+
+TEST_CASE("node: a state that says idle before the last of the reply has come takes nothing away from it") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  world.state("idle", turn);
+  world.run(config::turn_over_ms - 100);
+  const std::vector<Bytes> chunks = reply(turn, 6);
+  for (size_t i = 0; i < 3; ++i) world.send(chunks[i]);
+  world.state("idle", turn);
+  world.run(config::turn_over_ms - 100);
+  world.send(chunks[3]);
+  world.run(config::turn_over_ms + 500);
+  for (size_t i = 4; i < 6; ++i) world.send(chunks[i]);
+  REQUIRE(world.run_until(State::Idle, 3000));
+  CHECK(world.speaker.heard == names(turn, 60));
+  CHECK(world.node.counters().tones == 0);
+}
+
+TEST_CASE("node: what the state says before or beside the question tells nothing of it") {
+  World world;
+  world.begin_linked();
+  const uint16_t first = world.ask();
+  world.send(reply(first, 8));
+  world.run(300);
+  // Interrupted: the gateway says so while the next is being said.
+  world.press();
+  world.run(300);
+  world.state("idle", first, "interrupted");
+  world.run(config::turn_unknown_ms + 500);
+  CHECK(world.node.state() == State::Listening);
+  world.release();
+  const uint16_t turn = world.last_turn();
+  REQUIRE(turn == first + 1);
+  world.run(config::turn_unknown_ms + 500);
+  CHECK(world.node.state() == State::Waiting);
+  // Also when it takes its time to say so.
+  world.state("idle", first, "interrupted");
+  world.run(config::turn_unknown_ms - 100);
+  SUBCASE("another state") { world.state("listening", first, "interrupted"); }
+  SUBCASE("an event of the turn") { world.event("{\"event\":\"listening\",\"turn\":" + std::to_string(turn) + "}"); }
+  SUBCASE("its removal") { world.state(""); }
+  SUBCASE("a loss of the link") {
+    world.link_down();
+    world.link_up();
+  }
+  world.run(config::turn_unknown_ms + 500);
+  CHECK(world.node.state() == State::Waiting);
+  world.send(reply(turn, 2));
+  REQUIRE(world.run_until(State::Idle, 3000));
+  CHECK(world.speaker.heard.back() == mp3::Name{turn, 19});
+  CHECK(world.node.counters().tones == 0);
+}
+
+TEST_CASE("node: an event of another turn does not keep it waiting") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  world.state("idle", turn);
+  world.run(500);
+  world.event("{\"event\":\"error\",\"turn\":null,\"code\":\"bad_json\"}");
+  world.event("{\"event\":\"listening\",\"turn\":32769}");
+  CHECK(world.run_until(State::Idle, config::turn_over_ms - 500 + 300));
+}
+
+TEST_CASE("node: a gateway that restarts while it is awaited, and does not know of the question, is told apart soon") {
+  for (const uint16_t last : std::initializer_list<uint16_t>{0, 77, 0x8001}) {
+    CAPTURE(last);
+    World world;
+    world.begin_linked();
+    const uint16_t turn = world.ask();
+    world.state("thinking", last);
+    world.run(2000);
+    world.state("idle", last);
+    world.run(config::turn_unknown_ms - 100);
+    CHECK(world.node.state() == State::Waiting);
+    REQUIRE(world.run_until(State::Idle, 500));
+    CHECK(world.node.counters().replies_missing == 1);
+    CHECK(world.cancelled(turn));
+    CHECK(failed_audibly(world));
+  }
+}
+
+TEST_CASE("node: a question that was lost with the link is told apart by the state at the reconnect") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  world.link_down();
+  world.run(1000);
+  world.link_up();
+  world.state("idle", static_cast<uint16_t>(turn - 1));
+  REQUIRE(world.run_until(State::Idle, config::turn_unknown_ms + 500));
+  CHECK(failed_audibly(world));
+}
+
+TEST_CASE("node: a gateway that restarts within a reply: what came is heard, then the error tone, and no long wait") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  world.send(reply_frame(turn, 0, flag::start, mp3::frames(turn, 0, 40)));
+  // Of this, less than what playing begins with.
+  world.send(reply_frame(turn, 1, 0, mp3::frames(turn, 40, 5)));
+  world.state("idle", 0);
+  REQUIRE(world.run_until(State::Idle, config::turn_unknown_ms + 1000));
+  CHECK(world.speaker.heard == names(turn, 45));
+  CHECK(world.node.counters().replies_stalled == 1);
+  CHECK(world.node.counters().replies_heard == 0);
+  CHECK(world.cancelled(turn));
+  CHECK(failed_audibly(world));
+}
+
+TEST_CASE("node: a reply that came whole is heard to its end, whatever the state says of others") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  std::vector<Bytes> chunks = reply(turn, 40);
+  world.send(chunks[0]);
+  // 9 s of reply in the buffer: the state is old when its end comes.
+  chunks.erase(chunks.begin());
+  world.state("idle", 0x8001);
+  world.send_paced(chunks, chunk_ms);
+  world.state("idle", 0x8001);
+  REQUIRE(world.run_until(State::Idle, 12000));
+  CHECK(world.speaker.heard == names(turn, 400));
+  CHECK(world.node.counters().tones == 0);
+}
+
+TEST_CASE("node: an announcement's end is told by the state as well") {
+  World world;
+  world.begin_linked();
+  world.state("speaking", 7);
+  world.send(reply_frame(0x8001, 0, flag::start, mp3::frames(0x8001, 0, 20)));
+  world.state("idle", 0x8001);
+  REQUIRE(world.run_until(State::Idle, 2000));
+  CHECK(world.speaker.heard == names(0x8001, 20));
+  CHECK(world.node.counters().tones == 0);
+}
+
+TEST_CASE("node: an announcement that was sent before the last one ended is not taken for it") {
+  World world;
+  world.begin_linked();
+  world.send(reply_frame(0x8001, 0, flag::start, mp3::frames(0x8001, 0, 20)));
+  world.run(100);
+  world.state("idle", 0x8001);
+  world.run(900);
+  world.send(reply_frame(0x8002, 0, flag::start, mp3::frames(0x8002, 0, 20)));
+  world.run(config::turn_unknown_ms + 500);
+  CHECK(world.node.state() == State::Speaking);
+  world.send(reply_frame(0x8002, 1, flag::end, mp3::frames(0x8002, 20, 20)));
+  REQUIRE(world.run_until(State::Idle, 2000));
+  CHECK(world.speaker.heard.back() == mp3::Name{0x8002, 39});
+}
+
+TEST_CASE("node: a state that cannot be read is counted, and one that comes at rest changes nothing") {
+  World world;
+  world.begin_linked();
+  world.state("idle");
+  world.state("{\"state\":7}");
+  CHECK(world.node.counters().events_bad == 2);
+  world.state("");
+  world.state("idle", 1);
+  world.state("speaking", 1);
+  world.run(config::turn_unknown_ms + 500);
+  CHECK(world.node.counters().events_bad == 2);
+  CHECK(world.node.state() == State::Idle);
+  CHECK(world.node.counters().tones == 0);
 }
 
 TEST_CASE("node: an announcement that is stopped without a link stops nothing later") {
@@ -1107,7 +1335,9 @@ TEST_CASE("node: garbage on its topics changes nothing but counters") {
   world.node.receive(world.node.topics().event(), nullptr, 0, world.now);
   for (int i = 0; i < 20000; ++i) {
     const Bytes made = random.bytes(random.below(60));
-    const char* topic = random.below(2) == 0 ? world.node.topics().out() : world.node.topics().event();
+    const Topics& topics = world.node.topics();
+    const char* const choice[] = {topics.out(), topics.event(), topics.state()};
+    const char* topic = choice[random.below(3)];
     world.node.receive(topic, made.data(), made.size(), world.now);
   }
   world.run(1000);
@@ -1168,7 +1398,7 @@ struct Story {
   }
 
   void step() {
-    switch (random.below(16)) {
+    switch (random.below(17)) {
       case 0:
         world.press();
         break;
@@ -1205,6 +1435,12 @@ struct Story {
         const Bytes made = random.bytes(random.below(50));
         world.send(made);
         world.event(std::string(made.begin(), made.end()));
+        world.state(std::string(made.begin(), made.end()));
+        break;
+      }
+      case 15: {
+        const uint16_t last = random.below(2) == 0 ? world.last_turn() : static_cast<uint16_t>(random.below(20));
+        world.state(random.below(3) == 0 ? "speaking" : "idle", last, random.below(2) == 0 ? "completed" : "silent");
         break;
       }
       case 13:
@@ -1309,7 +1545,7 @@ TEST_CASE("node: the overflow of millis() changes nothing") {
 
 TEST_CASE("node: every time limit holds when millis() overflows within it") {
   // From the beginning to the end of what follows, in steps shorter than any limit.
-  for (uint32_t before = 0; before < 62000; before += 450) {
+  for (uint32_t before = 0; before < 74000; before += 450) {
     CAPTURE(before);
     World world(0U - before);
     world.begin_linked();

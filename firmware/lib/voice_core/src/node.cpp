@@ -73,6 +73,8 @@ void Node::link_down(uint32_t now_ms) {
   link_lost_at_ = now_ms;
   // Unlike the end of a turn of our own, which says its number, this one would hit whatever runs by then.
   abort_due_ = false;
+  // It is said again at the next connect, if it still holds.
+  told_ = Told::Nothing;
   if (state_ == State::Idle) move(Move::Disconnect, now_ms);
 }
 
@@ -82,6 +84,8 @@ void Node::receive(const char* topic, const uint8_t* payload, size_t size, uint3
     receive_audio(payload, size, now_ms);
   } else if (strcmp(topic, topics_.event()) == 0) {
     receive_event(payload, size, now_ms);
+  } else if (strcmp(topic, topics_.state()) == 0) {
+    receive_state(payload, size, now_ms);
   } else {
     ++counters_.messages_misplaced;
   }
@@ -94,6 +98,7 @@ void Node::receive_audio(const uint8_t* payload, size_t size, uint32_t now_ms) {
     case Received::Nothing:
       break;
     case Received::Audio:
+      told_ = Told::Nothing;
       // Also while recording: the gateway has closed the utterance at a limit of its own, and answers it.
       if (state_ != State::Speaking) begin_reply(now_ms);
       break;
@@ -115,9 +120,29 @@ void Node::receive_event(const uint8_t* payload, size_t size, uint32_t now_ms) {
     return;
   }
   if (event.kind == EventKind::Error) ++counters_.errors_told;
-  if (event.kind != EventKind::Done || event.turn == 0 || event.turn != downlink_.turn()) return;
+  if (event.turn == 0 || event.turn != downlink_.turn()) return;
+  told_ = Told::Nothing;
+  if (event.kind != EventKind::Done) return;
   outcome_ = event.outcome;
   downlink_.done(now_ms);
+}
+
+void Node::receive_state(const uint8_t* payload, size_t size, uint32_t now_ms) {
+  told_ = Told::Nothing;
+  if (size == 0) return;  // erased
+  Report report;
+  if (!read_report(payload, size, report)) {
+    ++counters_.events_bad;
+    return;
+  }
+  if (!report.idle || downlink_.turn() == 0) return;
+  if (report.last_turn == downlink_.turn()) {
+    told_ = Told::Over;
+  } else if (state_ == State::Speaking || (state_ == State::Waiting && uplink_.finished())) {
+    told_ = Told::Unknown;
+  }
+  told_outcome_ = report.last_outcome;
+  told_at_ = now_ms;
 }
 
 // --- The button and the voice ----------------------------------------------------------------------------------------
@@ -188,6 +213,8 @@ void Node::begin_reply(uint32_t now_ms) {
   stop_microphone();
   player_.begin(now_ms);
   outcome_ = Outcome::None;
+  told_ = Told::Nothing;
+  cut_off_ = false;
   played_at_ = now_ms;
   played_any_ = false;
 }
@@ -198,6 +225,8 @@ void Node::finish_turn(uint32_t now_ms) {
   player_.stop();
   stop_microphone();
   outcome_ = Outcome::None;
+  told_ = Told::Nothing;
+  cut_off_ = false;
   move(Move::Finish, now_ms);
   if (!linked_) move(Move::Disconnect, now_ms);
 }
@@ -258,6 +287,7 @@ void Node::tick(uint32_t now_ms) {
   tend_microphone(now_ms);
   read_microphone(now_ms);
   pump_uplink(now_ms);
+  check_told(now_ms);
   downlink_.tick(now_ms);
   player_.tick(now_ms);
   check_utterance(now_ms);
@@ -266,6 +296,18 @@ void Node::tick(uint32_t now_ms) {
   report_played(now_ms);
   if (failed_ && now_ms - failed_at_ >= config::failed_ms) failed_ = false;
   ticked_at_ = now_ms;
+}
+
+// Nothing more comes of the open turn: it ends as if `done` had said so.
+void Node::check_told(uint32_t now_ms) {
+  if (told_ == Told::Nothing) return;
+  if (now_ms - told_at_ < (told_ == Told::Over ? config::turn_over_ms : config::turn_unknown_ms)) return;
+  if (!downlink_.ended()) {
+    cut_off_ = told_ == Told::Unknown;
+    if (!cut_off_) outcome_ = told_outcome_;
+    downlink_.done(now_ms);
+  }
+  told_ = Told::Nothing;
 }
 
 void Node::check_utterance(uint32_t now_ms) {
@@ -282,7 +324,11 @@ void Node::check_awaited(uint32_t now_ms) {
   if (downlink_.turn() != 0 && downlink_.ended()) {
     // Told by `done`; of the reply itself nothing has come.
     const bool nothing_to_say = outcome_ == Outcome::Interrupted || outcome_ == Outcome::Silent;
-    finish_turn(now_ms);
+    if (cut_off_) {
+      abandon_turn(now_ms);
+    } else {
+      finish_turn(now_ms);
+    }
     if (nothing_to_say) return;
     ++counters_.replies_missing;
     fail(now_ms);
@@ -291,7 +337,7 @@ void Node::check_awaited(uint32_t now_ms) {
   if (state_ != State::Waiting) return;
   // What is sent while there is no link is not kept for us.
   const bool too_late = now_ms - state_since_ >= config::reply_timeout_ms ||
-                        (!linked_ && now_ms - link_lost_at_ >= config::reply_gap_timeout_ms);
+                        (!linked_ && now_ms - link_lost_at_ >= config::link_away_timeout_ms);
   if (!too_late) return;
   ++counters_.replies_missing;
   abandon_turn(now_ms);
@@ -300,17 +346,21 @@ void Node::check_awaited(uint32_t now_ms) {
 
 void Node::check_reply(uint32_t now_ms) {
   if (state_ != State::Speaking) return;
-  if (player_.reply_heard()) {
+  const bool heard = player_.reply_heard();
+  if (heard && !cut_off_) {
     const bool undecodable = player_.undecodable();
     ++counters_.replies_heard;
     if (linked_) publish_played(true, now_ms);
     finish_turn(now_ms);
     if (undecodable) fail(now_ms);
-  } else if (now_ms - player_.progress_at() >= config::reply_gap_timeout_ms) {
-    ++counters_.replies_stalled;
-    abandon_turn(now_ms);
-    fail(now_ms);
+    return;
   }
+  const bool away = !linked_ && now_ms - link_lost_at_ >= config::link_away_timeout_ms;
+  const uint32_t limit_ms = away ? config::link_away_timeout_ms : config::reply_gap_timeout_ms;
+  if (!heard && now_ms - player_.progress_at() < limit_ms) return;
+  ++counters_.replies_stalled;
+  abandon_turn(now_ms);
+  fail(now_ms);
 }
 
 // --- The microphone --------------------------------------------------------------------------------------------------

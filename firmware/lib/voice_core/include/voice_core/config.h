@@ -57,7 +57,16 @@
 #define VOICE_REPLY_TIMEOUT_MS 45000
 #endif
 #ifndef VOICE_REPLY_GAP_TIMEOUT_MS
-#define VOICE_REPLY_GAP_TIMEOUT_MS 5000
+#define VOICE_REPLY_GAP_TIMEOUT_MS 16000
+#endif
+#ifndef VOICE_LINK_AWAY_TIMEOUT_MS
+#define VOICE_LINK_AWAY_TIMEOUT_MS 5000
+#endif
+#ifndef VOICE_TURN_OVER_MS
+#define VOICE_TURN_OVER_MS 1000
+#endif
+#ifndef VOICE_TURN_UNKNOWN_MS
+#define VOICE_TURN_UNKNOWN_MS 5000
 #endif
 #ifndef VOICE_PLAYED_EVERY_MS
 #define VOICE_PLAYED_EVERY_MS 1000
@@ -153,8 +162,18 @@ constexpr uint32_t link_grace_ms = VOICE_LINK_GRACE_MS;
 // leave in practice, since each failure of theirs is told by a spoken message.
 constexpr uint32_t reply_timeout_ms = VOICE_REPLY_TIMEOUT_MS;
 
-// A reply that has begun stops coming.
+// A reply that has begun stops coming, counted from when it has run dry. A slow model pauses between two sentences for
+// as long as it makes the next: the gateway gives one synthesis 15 s. A turn that is over is told sooner, by its state.
 constexpr uint32_t reply_gap_timeout_ms = VOICE_REPLY_GAP_TIMEOUT_MS;
+
+// The link is away while a reply is awaited, or has run dry: what is sent meanwhile is not kept for the device.
+constexpr uint32_t link_away_timeout_ms = VOICE_LINK_AWAY_TIMEOUT_MS;
+
+// The gateway's state says that the open turn is over, or tells of another and of none that runs; and nothing of the
+// open turn has come since. The first can only be wrong about what is still on its way. The second is also what the
+// gateway says before it has received the utterance, or while it still ends the turn before (3 s at most).
+constexpr uint32_t turn_over_ms = VOICE_TURN_OVER_MS;
+constexpr uint32_t turn_unknown_ms = VOICE_TURN_UNKNOWN_MS;
 
 // At most one `played` report in this time, but for the last.
 constexpr uint32_t played_every_ms = VOICE_PLAYED_EVERY_MS;

@@ -31,7 +31,7 @@ struct Counters {
   uint32_t frames_bad = 0;          // frames that cannot be used
   uint32_t messages_unframed = 0;   // on `out`, and no frames
   uint32_t messages_misplaced = 0;  // on a topic that is not the device's
-  uint32_t events_bad = 0;          // that cannot be read
+  uint32_t events_bad = 0;          // events and states that cannot be read
   uint32_t errors_told = 0;         // `error` events
 
   // Playing.
@@ -42,7 +42,7 @@ struct Counters {
   uint32_t replies_aborted = 0;    // stopped at the button, awaited ones included
   uint32_t replies_cancelled = 0;  // stopped by the gateway
   uint32_t replies_missing = 0;    // awaited, and nothing came
-  uint32_t replies_stalled = 0;    // begun, and stopped coming
+  uint32_t replies_stalled = 0;    // begun, and stopped coming before their end
   uint32_t tones = 0;              // error tones
 
   // Moves that the state table does not have, by the state and the move.

@@ -2,11 +2,22 @@
 //
 //   voice::Node node(microphone, speaker, decoder, link);
 //   node.begin(options, millis());
-//   loop():  each (re)connect, once subscribed to topics().out() and topics().event(): node.link_up(millis());
+//   loop():  each (re)connect, once subscribed to topics().out(), event() and state(): node.link_up(millis());
 //            each loss: node.link_down(millis());   each message: node.receive(topic, payload, size, millis());
 //            the debounced button: node.press(millis()), node.release(millis());   always: node.tick(millis());
 //
 // Times are milliseconds of any clock that wraps at 2^32. Everything is called from one task.
+//
+// How a turn ends that the gateway says nothing more of. What it sent while the link was away is lost, `done` included;
+// after a restart it may not even know of the turn. Its retained `state` comes at each connect and after each change:
+//   idle, and the last turn is the open one   nothing more comes of it. Heard is what has come; if that is nothing, the
+//                                             error tone, unless there was nothing to say. After turn_over_ms.
+//   idle, and the last turn is another        the gateway does not know of the open one: what has come of it is heard,
+//                                             then the error tone. After turn_unknown_ms, and only if it was said
+//                                             after the end of the utterance had been sent.
+// Either is taken back by any other state and by any frame or event of the open turn: states and audio come on
+// different topics, whose order nobody promises. Without a state (none retained, not allowed to read it, or larger than
+// max_packet) the time limits hold: reply_timeout_ms and reply_gap_timeout_ms, and link_away_timeout_ms without a link.
 #ifndef VOICE_CORE_NODE_H
 #define VOICE_CORE_NODE_H
 
@@ -82,12 +93,15 @@ class Node {
   State state() const { return state_; }
   Indication indication() const;
   const Counters& counters() const { return counters_; }
-  // To subscribe to out() and event(); online() takes the will, "offline", retained.
+  // To subscribe to out(), event() and state(); online() takes the will, "offline", retained.
   const Topics& topics() const { return topics_; }
   // Whether nothing is left to be heard, so that a blocking connect makes nothing stutter.
   bool quiet() const { return !player_.sounding(); }
 
  private:
+  // What the gateway's state means for the open turn, as far as it has not been taken back.
+  enum class Told : uint8_t { Nothing, Over, Unknown };
+
   bool move(Move move, uint32_t now_ms);
 
   void begin_utterance(bool by_button, uint32_t now_ms);
@@ -107,6 +121,7 @@ class Node {
 
   void receive_audio(const uint8_t* payload, size_t size, uint32_t now_ms);
   void receive_event(const uint8_t* payload, size_t size, uint32_t now_ms);
+  void receive_state(const uint8_t* payload, size_t size, uint32_t now_ms);
 
   bool publish(const char* topic, const char* text, size_t size, bool retained);
   bool publish_due();
@@ -115,6 +130,7 @@ class Node {
   void report_played(uint32_t now_ms);
   void publish_played(bool end, uint32_t now_ms);
 
+  void check_told(uint32_t now_ms);
   void check_utterance(uint32_t now_ms);
   void check_awaited(uint32_t now_ms);
   void check_reply(uint32_t now_ms);
@@ -140,6 +156,9 @@ class Node {
   bool by_button_ = false;  // the utterance was begun by the button
   bool microphone_on_ = false;
   Outcome outcome_ = Outcome::None;  // of the open turn, once told
+  Told told_ = Told::Nothing;
+  Outcome told_outcome_ = Outcome::None;
+  bool cut_off_ = false;  // the gateway does not know of the open turn: its reply, if any came, ends here
   uint16_t next_turn_ = 1;
 
   // What is still to be published, in this order; nothing of an utterance leaves before it.
@@ -151,6 +170,7 @@ class Node {
   uint32_t state_since_ = 0;
   uint32_t ticked_at_ = 0;
   uint32_t link_lost_at_ = 0;
+  uint32_t told_at_ = 0;
   bool microphone_failing_ = false;
   uint32_t microphone_failed_at_ = 0;
   bool failed_ = false;
