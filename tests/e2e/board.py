@@ -105,6 +105,10 @@ class Board:
     async def counters(self) -> dict[str, int]:
         """The hardware's counters now."""
         self.type("!counters")
+        return await self.counted()
+
+    async def counted(self) -> dict[str, int]:
+        """The next counters that are printed."""
         found = await self.line(r"^!counters (.*)")
         return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", found[1])}
 

@@ -230,9 +230,12 @@ async def test_a_press_interrupts_the_answer_and_the_next_question_gets_its_own(
     await board.ask(0)
     await onlooker.message(f"voice/{DEVICE}/control", type="played")
     conversation.chat.answer = usual
+    board.board.type("!counters")
     board.board.type("!press")
+    played_s = (await board.board.counted())["speaker_samples"] / REPLY_RATE
     interrupted = await board.heard()
     assert 0.5 < interrupted.seconds < 0.5 * SECONDS_A_CHARACTER * len(LONG)
+    assert interrupted.seconds - played_s < 0.1
     await board.say(1)
     board.board.type("!release")
     await board.hears(1)
