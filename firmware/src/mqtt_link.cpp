@@ -112,8 +112,9 @@ void MqttLink::connect() {
 }
 
 bool MqttLink::subscribe() {
-  // QoS 0: at QoS 1 a broker holds back what it could not deliver, and a reply is worth nothing later. The state too: it
-  // comes anew at each connect, and PubSubClient neither acknowledges what exceeds its buffer nor asks writable() first.
+  // QoS 0: at QoS 1 a broker holds back what it could not deliver, and a reply is worth nothing later. The state too:
+  // it comes anew at each connect, and PubSubClient neither acknowledges what exceeds its buffer nor asks writable()
+  // first.
   const voice::Topics& topics = node_->topics();
   return client_.subscribe(topics.out(), 0) && client_.subscribe(topics.event(), 0) &&
          client_.subscribe(topics.state(), 0);
