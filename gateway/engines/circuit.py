@@ -6,11 +6,11 @@ still pass it over; that trial decides whether it is back or rests again.
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Generic, Literal, TypeVar
 
+from gateway.engines.closing import close_all
 from gateway.engines.protocols import Engine
 from gateway.errors import EngineBusy, EngineFailed, ErrorCode, Stage, StageFailed
 
@@ -88,9 +88,7 @@ class EngineOrder(Generic[EngineT]):
 
     async def close(self) -> None:
         """Close every engine, also when closing one of them fails."""
-        async with AsyncExitStack() as stack:
-            for engine in self.engines:
-                stack.push_async_callback(engine.close)
+        await close_all(engine.close() for engine in self.engines)
 
     def _health_of(self, circuit: _Circuit[EngineT], now: float) -> EngineHealth:
         rest_left_s = 0.0 if circuit.rest_over_at is None else max(0.0, circuit.rest_over_at - now)

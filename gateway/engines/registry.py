@@ -11,6 +11,7 @@ from gateway.engines.catalog import STAGE_LABELS
 from gateway.engines.chain import ChatChain, SttChain, TtsChain
 from gateway.engines.choosing import Choice, EngineChoice, choose
 from gateway.engines.circuit import EngineHealth
+from gateway.engines.closing import close_all
 from gateway.errors import ConfigurationError
 
 __all__ = ["Engines", "build", "choose"]
@@ -31,9 +32,7 @@ class Engines:
 
     async def close(self) -> None:
         """Close every engine, also when closing one of them fails."""
-        async with AsyncExitStack() as stack:
-            for chain in (self.stt, self.llm, self.tts):
-                stack.push_async_callback(chain.close)
+        await close_all(chain.close() for chain in (self.stt, self.llm, self.tts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,15 @@ class Meeting(Recorder):
         await self.together.wait()
 
 
+class Parting(Recorder):
+    """Closes when six of its kind do."""
+
+    together: ClassVar[asyncio.Barrier]
+
+    async def close(self) -> None:
+        await self.together.wait()
+
+
 class Crashing(Recorder):
     async def start(self) -> None:
         raise ZeroDivisionError
@@ -87,6 +96,14 @@ async def test_the_engines_are_started_and_closed() -> None:
     ]
     await engines.close()
     assert [engine.closed for engine in Recorder.made] == [True] * 3
+
+
+async def test_all_are_closed_at_the_same_time() -> None:
+    Parting.together = asyncio.Barrier(6)
+    stages = ((one(stage, Parting), one(stage, Parting)) for stage in (Stage.STT, Stage.LLM, Stage.TTS))
+    engines = await build(Choice(*stages), Settings())
+    async with asyncio.timeout(5):
+        await engines.close()
 
 
 async def test_an_engine_gets_the_settings_and_what_the_choice_changes() -> None:
