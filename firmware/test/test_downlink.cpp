@@ -131,7 +131,7 @@ TEST_CASE("downlink: in any order within the window, repeated and with losses, t
       }
     }
     bench.downlink.done(bench.now);
-    bench.pass(20 * Downlink::reorder_wait_ms);
+    bench.pass(20 * config::reorder_wait_ms);
     const Bytes rest = bench.read();
     got.insert(got.end(), rest.begin(), rest.end());
 
@@ -178,11 +178,11 @@ TEST_CASE("downlink: a missing frame is waited for a moment only, and is late af
   Bench bench;
   SUBCASE("at any time") { bench.now = 1000; }
   SUBCASE("as the clock overflows") { bench.now = 0U - 100; }
-  SUBCASE("just before the clock overflows") { bench.now = 0U - Downlink::reorder_wait_ms; }
+  SUBCASE("just before the clock overflows") { bench.now = 0U - config::reorder_wait_ms; }
   bench.downlink.expect(1);
   bench.receive(reply_frame(1, 0, flag::start, {0}));
   bench.receive(reply_frame(1, 2, 0, {2}));
-  bench.pass(Downlink::reorder_wait_ms - 10);
+  bench.pass(config::reorder_wait_ms - 10);
   CHECK(bench.read() == Bytes{0});
   bench.pass(10);
   CHECK(bench.read() == Bytes{2});
@@ -202,9 +202,9 @@ TEST_CASE("downlink: each missing frame is waited for from the moment at which i
   bench.receive(reply_frame(1, 0, flag::start, {0}));
   bench.receive(reply_frame(1, 2, 0, {2}));
   bench.receive(reply_frame(1, 4, 0, {4}));
-  bench.pass(Downlink::reorder_wait_ms - 20);
+  bench.pass(config::reorder_wait_ms - 20);
   bench.receive(reply_frame(1, 1, 0, {1}));
-  bench.pass(Downlink::reorder_wait_ms - 20);
+  bench.pass(config::reorder_wait_ms - 20);
   bench.receive(reply_frame(1, 3, 0, {3}));
   CHECK(bench.read() == Bytes{0, 1, 2, 3, 4});
   CHECK(bench.counters.frames_lost == 0);
@@ -221,7 +221,7 @@ TEST_CASE("downlink: frames too large to wait are taken at once") {
   bench.receive(reply_frame(1, 0, flag::start, large));
   CHECK(bench.buffer.size() == large.size());
   CHECK(bench.counters.frames_late == 1);
-  bench.pass(Downlink::reorder_wait_ms);
+  bench.pass(config::reorder_wait_ms);
   CHECK(bench.buffer.size() == 2 * large.size());
   bench.receive(reply_frame(1, 5, flag::end, Bytes(5000, 1)));
   CHECK(bench.buffer.size() == 2 * large.size() + 5000);
@@ -243,10 +243,10 @@ TEST_CASE("downlink: `done` ends a reply whose END was lost, after a moment for 
   bench.downlink.expect(1);
   bench.receive(reply_frame(1, 0, flag::start, {0}));
   bench.downlink.done(bench.now);
-  bench.pass(Downlink::reorder_wait_ms - 50);
+  bench.pass(config::reorder_wait_ms - 50);
   CHECK_FALSE(bench.downlink.ended());
   bench.receive(reply_frame(1, 1, 0, {1}));
-  bench.pass(Downlink::reorder_wait_ms - 50);
+  bench.pass(config::reorder_wait_ms - 50);
   CHECK_FALSE(bench.downlink.ended());
   bench.pass(100);
   CHECK(bench.downlink.ended());

@@ -59,7 +59,7 @@ Received Downlink::receive(const uint8_t* payload, size_t size, bool may_open, u
 // START begins a turn; so does a frame that may have overtaken its START.
 bool Downlink::opens(const Frame& frame) const {
   return is_gateway_turn(frame.turn) && !frame.has(flag::cancel) && !was_closed(frame.turn) &&
-         (frame.has(flag::start) || frame.seq < reorder_frames);
+         (frame.has(flag::start) || frame.seq < config::reorder_frames);
 }
 
 void Downlink::done(uint32_t now_ms) {
@@ -68,14 +68,14 @@ void Downlink::done(uint32_t now_ms) {
 }
 
 void Downlink::tick(uint32_t now_ms) {
-  while (closed_count_ > 0 && now_ms - closed_[0].at >= closed_memory_ms) {
+  while (closed_count_ > 0 && now_ms - closed_[0].at >= config::closed_turn_ms) {
     --closed_count_;
     memmove(closed_, closed_ + 1, closed_count_ * sizeof(Closed));
   }
   if (turn_ == 0 || ended()) return;
   if (held_count_ > 0) {
-    if (now_ms - held_since_ >= reorder_wait_ms) skip_to_held(now_ms);
-  } else if (done_ && now_ms - done_at_ >= reorder_wait_ms) {
+    if (now_ms - held_since_ >= config::reorder_wait_ms) skip_to_held(now_ms);
+  } else if (done_ && now_ms - done_at_ >= config::reorder_wait_ms) {
     buffer_.end();
   }
 }
@@ -128,7 +128,7 @@ bool Downlink::hold(const Frame& frame, uint32_t now_ms) {
     ++counters_.frames_duplicate;
     return true;
   }
-  if (held_count_ == reorder_frames || frame.audio_size > reorder_bytes - held_size_) return false;
+  if (held_count_ == config::reorder_frames || frame.audio_size > config::reorder_bytes - held_size_) return false;
   if (held_count_ == 0) held_since_ = now_ms;
   if (frame.audio_size > 0) memcpy(held_bytes_ + held_size_, frame.audio, frame.audio_size);
   held_size_ += frame.audio_size;

@@ -90,7 +90,7 @@ void Player::tick_tone(uint32_t now_ms) {
     if (sample_next_ < sample_count_) break;
   }
   const bool over = sample_next_ == sample_count_ && tone_.done() && speaker_.queued() == 0;
-  if (over || now_ms - progress_at_ >= tone_limit_ms) stop();
+  if (over || now_ms - progress_at_ >= config::tone_limit_ms) stop();
 }
 
 // Decodes the next MP3 frame. False: it needs more of the reply than there is.

@@ -42,6 +42,12 @@
 #ifndef VOICE_PRE_BUFFER_MS
 #define VOICE_PRE_BUFFER_MS 300
 #endif
+#ifndef VOICE_REORDER_FRAMES
+#define VOICE_REORDER_FRAMES 4
+#endif
+#ifndef VOICE_REORDER_BYTES
+#define VOICE_REORDER_BYTES VOICE_MAX_PACKET
+#endif
 
 // Time limits.
 #ifndef VOICE_LONGEST_UTTERANCE_MS
@@ -68,11 +74,20 @@
 #ifndef VOICE_TURN_UNKNOWN_MS
 #define VOICE_TURN_UNKNOWN_MS 5000
 #endif
+#ifndef VOICE_REORDER_WAIT_MS
+#define VOICE_REORDER_WAIT_MS 200
+#endif
+#ifndef VOICE_CLOSED_TURN_MS
+#define VOICE_CLOSED_TURN_MS 60000
+#endif
 #ifndef VOICE_PLAYED_EVERY_MS
 #define VOICE_PLAYED_EVERY_MS 1000
 #endif
 #ifndef VOICE_FAILED_MS
 #define VOICE_FAILED_MS 2000
+#endif
+#ifndef VOICE_TONE_LIMIT_MS
+#define VOICE_TONE_LIMIT_MS 2000
 #endif
 #ifndef VOICE_BACKOFF_MIN_MS
 #define VOICE_BACKOFF_MIN_MS 500
@@ -144,6 +159,11 @@ constexpr uint32_t reply_bitrate_kbps = VOICE_REPLY_BITRATE_KBPS;
 // Milliseconds of reply to hold before the first sound, and again after running dry.
 constexpr uint32_t pre_buffer_ms = VOICE_PRE_BUFFER_MS;
 
+// Frames of reply, and bytes of their audio, that wait for one before them. What is missing when either is full is
+// lost.
+constexpr size_t reorder_frames = VOICE_REORDER_FRAMES;
+constexpr size_t reorder_bytes = VOICE_REORDER_BYTES;
+
 // Most samples, mono, that one MP3 frame decodes to (MPEG-1 layer III).
 constexpr size_t decoder_samples = 1152;
 
@@ -175,11 +195,21 @@ constexpr uint32_t link_away_timeout_ms = VOICE_LINK_AWAY_TIMEOUT_MS;
 constexpr uint32_t turn_over_ms = VOICE_TURN_OVER_MS;
 constexpr uint32_t turn_unknown_ms = VOICE_TURN_UNKNOWN_MS;
 
+// A frame is missing before one that has come, or after `done`.
+constexpr uint32_t reorder_wait_ms = VOICE_REORDER_WAIT_MS;
+
+// How long a turn of the gateway's that is over cannot begin again. Its numbers can begin anew when it lost its
+// database, so they are not remembered for ever.
+constexpr uint32_t closed_turn_ms = VOICE_CLOSED_TURN_MS;
+
 // At most one `played` report in this time, but for the last.
 constexpr uint32_t played_every_ms = VOICE_PLAYED_EVERY_MS;
 
 // How long a failure is shown.
 constexpr uint32_t failed_ms = VOICE_FAILED_MS;
+
+// A tone that a speaker does not play is given up.
+constexpr uint32_t tone_limit_ms = VOICE_TONE_LIMIT_MS;
 
 // Reconnecting.
 constexpr uint32_t backoff_min_ms = VOICE_BACKOFF_MIN_MS;
@@ -223,6 +253,9 @@ static_assert(adpcm_chunk_samples % 2 == 0, "an ADPCM block holds whole bytes of
 static_assert(static_cast<size_t>(buffer_ms) * reply_bitrate_kbps / 8 + max_packet <= playback_bytes,
               "VOICE_PLAYBACK_BYTES cannot hold VOICE_BUFFER_MS of reply and one packet");
 static_assert(pre_buffer_ms < buffer_ms, "playing would never begin");
+static_assert(reorder_frames >= 1 && reorder_frames <= 32, "VOICE_REORDER_FRAMES is 1 to 32");
+static_assert(reorder_wait_ms < turn_over_ms && turn_over_ms < turn_unknown_ms,
+              "a state would be believed before what it is about has arrived");
 static_assert(max_packet <= 65535, "PubSubClient counts its buffer in 16 bits");
 
 }  // namespace config

@@ -24,16 +24,12 @@ enum class Received : uint8_t {
 // stale, whatever they say: that is how a late reply is never heard.
 //
 // One publisher at QoS 0 over TCP keeps the order, so what is out of order here is rare and the store for it small:
-// frames wait for a missing one until reorder_wait_ms or until the store is full; then it is lost.
+// frames wait for a missing one until config::reorder_wait_ms or until the store is full; then it is lost.
 //
 // Messages that are no frames (bare MP3) are counted and not played: they do not say whose answer they are. The
 // gateway sends them only to a device that has never sent it a frame or a `hello`.
 class Downlink {
  public:
-  static constexpr size_t reorder_frames = 4;
-  static constexpr size_t reorder_bytes = config::max_packet;
-  static constexpr uint32_t reorder_wait_ms = 200;
-
   Downlink(ReplyBuffer& buffer, Counters& counters) : buffer_(buffer), counters_(counters) {}
 
   // The device's own turn begins, and its reply may come.
@@ -60,14 +56,12 @@ class Downlink {
     uint8_t flags;
     uint16_t size;
   };
-  // A turn of the gateway's that is over. Its numbers can begin anew when it lost its database, so they are not
-  // remembered for ever.
+  // A turn of the gateway's that is over.
   struct Closed {
     uint16_t turn;
     uint32_t at;
   };
   static constexpr size_t closed_max = 8;
-  static constexpr uint32_t closed_memory_ms = 60000;
 
   bool opens(const Frame& frame) const;
   void open(uint16_t turn);
@@ -88,8 +82,8 @@ class Downlink {
   uint16_t turn_ = 0;
   uint16_t next_seq_ = 0;
   uint32_t history_ = 0;  // bit i: frame next_seq_ - 1 - i was taken
-  Held held_[reorder_frames];
-  uint8_t held_bytes_[reorder_bytes];  // the audio of held_, one after the other
+  Held held_[config::reorder_frames];
+  uint8_t held_bytes_[config::reorder_bytes];  // the audio of held_, one after the other
   size_t held_count_ = 0;
   size_t held_size_ = 0;
   uint32_t held_since_ = 0;

@@ -52,8 +52,6 @@ class Player {
   static constexpr size_t decodes_per_tick = 4;
   static constexpr size_t pre_buffer_bytes =
       static_cast<size_t>(config::pre_buffer_ms) * config::reply_bitrate_kbps / 8;
-  // A tone that a speaker does not play is given up.
-  static constexpr uint32_t tone_limit_ms = 2000;
 
   void tick_reply(uint32_t now_ms);
   void tick_tone(uint32_t now_ms);
