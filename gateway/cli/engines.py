@@ -1,5 +1,6 @@
 """`voice-gateway engines`: which engines can work here, and which a run would use."""
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +35,20 @@ def register(app: typer.Typer) -> None:
 @takes_engines
 def engines(loaded: Loaded, as_json: AsJson = False) -> None:
     """Show which engines can work here, why others cannot, and which a run with these settings uses."""
-    from gateway.engines.choosing import choose
+    from gateway.engines.choosing import GTTS_SERVER, choose
+    from gateway.engines.reachable import reachable
 
-    known = _known()
-    problem, choice = None, None
-    try:
-        choice = run_async(choose(loaded.settings, os.environ))
-    except ConfigurationError as error:
-        problem = error
+    async def look() -> "tuple[bool, Choice | ConfigurationError]":
+        reached = asyncio.create_task(reachable(GTTS_SERVER))
+        try:
+            found: Choice | ConfigurationError = await choose(loaded.settings, os.environ)
+        except ConfigurationError as error:
+            found = error
+        return await reached, found
+
+    gtts_reached, found = run_async(look())
+    known = _known(None if gtts_reached else f"{GTTS_SERVER} cannot be reached from here")
+    problem, choice = (found, None) if isinstance(found, ConfigurationError) else (None, found)
     if as_json:
         print_json(
             {"engines": known, "chosen": _chosen(choice) if choice else None, "problem": problem and str(problem)}
@@ -59,7 +66,8 @@ def engines(loaded: Loaded, as_json: AsJson = False) -> None:
         raise problem
 
 
-def _known() -> list[dict[str, Any]]:
+def _known(gtts_fault: str | None) -> list[dict[str, Any]]:
+    """What is known of every engine; `gtts_fault` says why gtts, which is a server's, cannot work."""
     from gateway.engines.catalog import engines_of
 
     known = []
@@ -70,6 +78,8 @@ def _known() -> list[dict[str, Any]]:
                 spec.check(os.environ)
             except ConfigurationError as error:
                 reason = str(error)
+            if spec.name == "gtts" and reason is None:
+                reason = gtts_fault
             known.append({"stage": str(stage), "engine": spec.name, "usable": reason is None, "reason": reason})
     return known
 

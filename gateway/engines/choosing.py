@@ -42,7 +42,7 @@ _GET_A_MODEL: Final = (
 )
 
 _MODEL_HUB: Final = "https://huggingface.co"
-_GTTS_SERVER: Final = "https://translate.google.com"
+GTTS_SERVER: Final = "https://translate.google.com"
 _TRUE: Final = {"1", "ON", "YES", "TRUE"}
 
 Probe = Callable[[str], Awaitable[bool]]
@@ -185,7 +185,7 @@ class _Auto:
         """A server's voice, then Google's, then espeak's, each as far as it is there; perhaps none."""
         gtts, espeak = find_engine(Stage.TTS, "gtts"), find_engine(Stage.TTS, "espeak")
         chosen = self._openai(Stage.TTS)
-        if gtts.is_installed and await self._answers(_GTTS_SERVER):
+        if gtts.is_installed and await self._answers(GTTS_SERVER):
             chosen += (EngineChoice(gtts, "gtts, its server answers"),)
         if espeak.is_installed:
             note = "" if chosen else "No online voice is in reach: espeak speaks, clearly but like a machine."

@@ -32,3 +32,12 @@ async def test_a_choice_that_cannot_work_is_an_error_after_the_table(cli: Comman
     assert told.code == 2
     assert "offline" in told.out
     assert "did you mean openai?" in told.err
+
+
+async def test_a_voice_whose_server_is_out_of_reach_cannot_work(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    told = await cli("engines", *OFFLINE)
+    (gtts,) = (line for line in told.out.splitlines() if "gtts" in line)
+    assert "no: https://translate.google.com cannot be reached from here" in gtts
