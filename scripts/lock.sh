@@ -16,5 +16,7 @@ compile() {
 
 # What the demo needs. sounddevice stays out: on Linux it wants PortAudio from the system.
 compile "$@" --extra espeak --extra fast --group build --output-file requirements/run.txt
+compile "$@" --extra espeak --extra fast --extra postgres --group build --constraint requirements/run.txt \
+    --output-file requirements/image.txt
 compile "$@" --extra espeak --extra fast --extra pocketsphinx --extra postgres --group dev \
     --constraint requirements/run.txt --output-file requirements/dev.txt

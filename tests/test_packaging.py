@@ -26,7 +26,7 @@ def locked(kind: str) -> dict[str, str]:
     return {bare_name(entry): entry for entry in entries}
 
 
-@pytest.mark.parametrize("kind", ["run", "dev"])
+@pytest.mark.parametrize("kind", ["run", "image", "dev"])
 def test_every_package_is_pinned_with_hashes_and_without_a_place(kind: str) -> None:
     for entry in locked(kind).values():
         assert "==" in entry.splitlines()[0]
