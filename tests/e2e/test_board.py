@@ -5,8 +5,6 @@ asks.
 """
 
 import asyncio
-import functools
-import io
 import os
 import random
 import re
@@ -19,11 +17,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from gateway.audio import SPEECH_RATE, resample, to_float32, to_int16
-from gateway.engines.tts.espeak_library import EspeakLibrary
+from gateway.audio import SPEECH_RATE
 from tests.e2e.board import Board, build_board
 from tests.e2e.conftest import StartGateway
 from tests.e2e.onlooker import Onlooker
+from tests.e2e.questions import QUESTIONS, heard_question, recording
 from tests.fakes.http_server import Request
 from tests.fakes.mosquitto import Mosquitto, find_program, free_port
 from tests.fakes.openai_server import SPEECH_RATE as REPLY_RATE
@@ -33,42 +31,16 @@ pytestmark = pytest.mark.timeout(300)
 """The first test builds the board; others wait for time limits of the firmware."""
 
 DEVICE = "a4cf128b3f9e"
-QUESTIONS = ["What time is it?", "Where is the station?", "How are you today?", "Who wrote this?"]
 SECONDS_A_CHARACTER = 0.05
 LONG = " ".join(f"This is sentence {word} of it." for word in ("one", "two", "three", "four", "five"))
 MINUTE_PATIENCE_S = 60.0
 """For what waits for a time limit of the firmware, or for its next attempt to connect."""
 
 
-@functools.cache
-def recording(number: int) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-    """Question `number`, spoken, at SPEECH_RATE."""
-    library = EspeakLibrary()
-    library.start()
-    blocks: list[np.ndarray[tuple[int], np.dtype[np.int16]]] = []
-
-    def keep(block: np.ndarray[tuple[int], np.dtype[np.int16]]) -> bool:
-        blocks.append(block.copy())
-        return True
-
-    library.speak(QUESTIONS[number], "en-us", on_audio=keep)
-    return to_int16(resample(to_float32(np.concatenate(blocks)), library.sample_rate, SPEECH_RATE))
-
-
-def likeness(heard: np.ndarray[tuple[int], np.dtype[np.float64]], number: int) -> float:
-    """How much of what was heard is question `number`: 1 for all of it, wherever in it that lies."""
-    said = recording(number).astype(np.float64)
-    size = 2 ** int(np.ceil(np.log2(len(heard) + len(said))))
-    product = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(said, size)), size)
-    return float(product.max() / (np.linalg.norm(heard) * np.linalg.norm(said) + 1))
-
-
 def recognise(request: Request) -> str:
     """Answer of the transcription server: the question that was heard, if it was heard whole and clear."""
-    heard, rate = soundfile.read(io.BytesIO(request.files["file"]))
-    assert rate == SPEECH_RATE
-    best = max(range(len(QUESTIONS)), key=lambda number: likeness(heard, number))
-    return f"question {best}" if likeness(heard, best) > 0.9 else f"something like question {best}"
+    number, whole = heard_question(request)
+    return f"question {number}" if whole else f"something like question {number}"
 
 
 def pitch(text: str) -> int:
