@@ -86,6 +86,10 @@ class Board:
             assert self._process.returncode == 0, errors
             assert errors == ""
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def type(self, line: str) -> None:
         """Send a line: with `!` to the hardware, else to the serial console."""
         assert self._process.stdin is not None

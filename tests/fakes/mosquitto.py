@@ -74,10 +74,14 @@ class Mosquitto:
                 await writer.wait_closed()
                 return
 
-    async def stop(self) -> None:
+    async def stop(self, *, kill: bool = False) -> None:
+        """End it; with `kill` without the time to save or to say anything."""
         if self._process is not None:
             if self._process.returncode is None:
-                self._process.terminate()
+                if kill:
+                    self._process.kill()
+                else:
+                    self._process.terminate()
             await asyncio.wait_for(self._process.wait(), READY_TIMEOUT_S)
             self._process = None
 

@@ -36,6 +36,8 @@ class WiFiClient : public Client {
 
   // Whether the connection of this descriptor takes more without blocking.
   static bool writable(int fd);
+  // The other side's, or a router's, end of every connection: with a reset, without a word before.
+  static void reset_all();
 
  protected:
   // What TLS puts something in between. Bytes moved; 0 when it would block; below 0 when the connection has ended.

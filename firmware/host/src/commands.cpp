@@ -8,6 +8,7 @@
 
 #include <map>
 
+#include "WiFiClient.h"
 #include "clock.h"
 #include "console.h"
 #include "options.h"
@@ -37,6 +38,11 @@ const std::map<std::string, Action>& actions() {
          room().say(path, [] { pins().press(false); });
        }},
       {"!wifi", [](const std::string& state) { radio().set(state); }},
+      {"!cut",
+       [](const std::string&) {
+         WiFiClient::reset_all();
+         console().report("cut");
+       }},
       {"!counters", [](const std::string&) { report_counters(); }},
       {"!reset", [](const std::string&) { restart(); }},
       {"!quit", [](const std::string&) { console().end(); }},

@@ -27,6 +27,7 @@ On standard input, a line that begins with ! does something to the board; any ot
   !wifi down          the access point is gone, and the board knows it
   !wifi silent        nothing gets through, and the board notices only after 6 s
   !wifi up            the network is back
+  !cut                every connection ends with a TCP reset; the network stays
   !counters           print the hardware's counters
   !pins               print what the lights show
   !reset              the reset button

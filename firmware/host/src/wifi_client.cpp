@@ -129,6 +129,12 @@ bool WiFiClient::writable(int fd) {
   return poll(&watched, 1, 0) == 1;
 }
 
+void WiFiClient::reset_all() {
+  // Linux sends a reset then, and says to this side that it had got one.
+  const sockaddr nowhere{};
+  for (const auto& connection : connections()) ::connect(connection.first, &nowhere, sizeof nowhere);
+}
+
 int lwip_select(int count, fd_set*, fd_set* writable, fd_set*, timeval*) {
   int ready = 0;
   for (int fd = 0; fd < count; ++fd) {
