@@ -991,7 +991,6 @@ TEST_CASE("node: a reply that came whole is heard to its end, whatever the state
   const uint16_t turn = world.ask();
   std::vector<Bytes> chunks = reply(turn, 40);
   world.send(chunks[0]);
-  // 9 s of reply in the buffer: the state is old when its end comes.
   chunks.erase(chunks.begin());
   world.state("idle", 0x8001);
   world.send_paced(chunks, chunk_ms);
@@ -999,6 +998,35 @@ TEST_CASE("node: a reply that came whole is heard to its end, whatever the state
   REQUIRE(world.run_until(State::Idle, 12000));
   CHECK(world.speaker.heard == names(turn, 400));
   CHECK(world.node.counters().tones == 0);
+}
+
+TEST_CASE("node: what the state tells of a turn ends with it") {
+  for (const bool known : {true, false}) {
+    World world;
+    world.begin_linked();
+    const uint16_t first = world.ask();
+    world.send(reply(first, 8));
+    world.run(300);
+    world.state("idle", known ? first : 0);
+    world.run(300);
+    const uint16_t next = world.ask(config::turn_unknown_ms + 500);
+    CHECK(next == first + 1);
+    CHECK(world.node.state() == State::Waiting);
+    world.run(config::turn_unknown_ms + 500);
+    CHECK(world.node.state() == State::Waiting);
+    CHECK(world.node.counters().tones == 0);
+  }
+}
+
+TEST_CASE("node: a reply that is cut off before a speaker that takes nothing ends all the same") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  world.send(reply_frame(turn, 0, flag::start, mp3::frames(turn, 0, 40)));
+  world.run(300);
+  world.speaker.stuck = true;
+  world.state("idle", 0);
+  CHECK(world.run_until(State::Idle, config::reply_gap_timeout_ms + 100));
 }
 
 TEST_CASE("node: an announcement's end is told by the state as well") {
