@@ -37,6 +37,8 @@ from gateway.events import (
 from gateway.values import DeviceAddress, TurnRecord
 from gateway.wire.frame import LAST_GATEWAY_TURN, LAST_SEQ, RATES
 
+STATE_TEXT_BYTES = 1_200
+"""Of each text in a device's state."""
 _LARGEST_PACKET = 268_435_460
 """The largest packet of MQTT 3.1.1: a header of 5 bytes and a remaining length of 268,435,455 (section 2.2.3)."""
 
@@ -240,12 +242,20 @@ def state_json(state: str, device: DeviceAddress, last: TurnRecord | None, now: 
             and {
                 "turn": last.turn,
                 "outcome": last.outcome,
-                "heard": last.heard,
-                "said": last.said,
+                "heard": _shortened(last.heard),
+                "said": _shortened(last.said),
                 "total_ms": last.timings.total,
             },
         }
     )
+
+
+def _shortened(text: str) -> str:
+    """`text` within `STATE_TEXT_BYTES`, so that a device with a packet of 4096 bytes can read its state."""
+    data = text.encode(errors="replace")
+    if len(data) <= STATE_TEXT_BYTES:
+        return text
+    return data[: STATE_TEXT_BYTES - len("…".encode())].decode(errors="ignore") + "…"
 
 
 def _done(record: TurnRecord) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The JSON of a device's topics: what is understood, what is refused, what is told."""
 
+import dataclasses
 import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -294,3 +295,12 @@ def test_the_state_tells_the_last_turn() -> None:
         },
     }
     assert json.loads(state_json("listening", DEVICE, None, NOON.astimezone(UTC)))["last"] is None
+
+
+@pytest.mark.parametrize("letter", ["a", "ñ", "語", "😀"])
+def test_a_small_device_can_read_the_state_however_long_the_texts(letter: str) -> None:
+    long = dataclasses.replace(RECORD, heard=letter * 5000, said=letter * 8000)
+    payload = state_json("idle", DEVICE, long, NOON)
+    assert 2200 < len(payload) < 3000
+    last = json.loads(payload)["last"]
+    assert {*last["heard"], *last["said"]} == {letter, "…"}
