@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.broker.url import BrokerKind, BrokerUrl, parse_broker_url
+from gateway.cli.calling import as_called
 from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
 from gateway.errors import ConfigurationError
@@ -76,7 +77,8 @@ def init(loaded: Loaded, gateway_url: GatewayUrl = "mqtt://127.0.0.1:1883", as_j
     _show(folder, made, to_do, as_json=as_json)
     if not made:
         typer.echo(
-            "Every role has a login already; `voice-gateway broker rotate ROLE` gives it a new password.", err=True
+            as_called("Every role has a login already; `voice-gateway broker rotate ROLE` gives it a new password."),
+            err=True,
         )
 
 
@@ -188,10 +190,12 @@ def _show(folder: BrokerFolder, made: dict[str, str], to_do: str | None, *, as_j
         typer.echo("User names and passwords are above; they are not shown again.", err=True)
     if env is not None:
         typer.echo(
-            f"The gateway's login is in {env}. On this machine broker and gateway are run, each in a terminal, with\n"
-            f"  cd {folder.path} && mosquitto -c mosquitto.conf\n"
-            f"  set -a; . {env}; set +a; voice-gateway run\n"
-            "docs/broker.md has Debian's service and containers.",
+            as_called(
+                f"The gateway's login is in {env}. By hand, broker and gateway are run like this, each in\n"
+                "a terminal (docs/broker.md has the service, docs/docker.md containers):\n"
+                f"  cd {folder.path} && mosquitto -c mosquitto.conf\n"
+                f"  set -a; . {env}; set +a; voice-gateway run"
+            ),
             err=True,
         )
     if made:

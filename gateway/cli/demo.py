@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 @takes_settings("stt", "llm", "tts", "stt_model", "llm_model", "tts_voice")
 def demo(
     loaded: Loaded,
-    output: Annotated[Path, typer.Option(help="Folder for the answers and the database.")] = Path("demo-output"),
+    output: Annotated[Path, typer.Option(help="Folder for the sound and the database.")] = Path("demo-output"),
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the gateway's log.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -83,7 +83,7 @@ def _conclude(shown: "Shown", output: Path) -> None:
         typer.echo(f"Note: {note}")
     if not shown.failures:
         typer.echo("Each device was answered, and remembers its own questions only.")
-    typer.echo(f"The answers are in {output}/*.mp3, both conversations in {shown.database}:")
+    typer.echo(f"Questions and answers are in {output}/ (*.wav, *.mp3), both conversations in {shown.database}:")
     typer.echo(as_called(f"  voice-gateway sessions list --database-url sqlite:///{shown.database}"))
 
 

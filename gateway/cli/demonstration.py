@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from gateway.app import Gateway
 from gateway.audio import SPEECH_RATE
@@ -83,7 +84,7 @@ class Shown:
 
 
 class Demonstration:
-    """Runs everything in this process, on a broker and a database of its own, and leaves the answers in `folder`."""
+    """Runs everything in this process, on a broker and a database of its own; `folder` keeps the sound."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], folder: Path, tell: Tell) -> None:
         """Engines, models and keys are those of `settings` and `environ`; broker and database are not.
@@ -164,6 +165,9 @@ class Demonstration:
         async with SoftwareDevice(url, caller.spelling, root_topic=self._topics.root, hello=hello) as device:
             for number, question in enumerate(caller.questions, 1):
                 speech = questions[question].speech
+                file = self._folder / f"{caller.name.lower()}-{number}.mp3"
+                asked_in = file.with_name(f"{file.stem}-question.wav")
+                soundfile.write(asked_in, speech.samples, speech.rate, subtype="PCM_16")
                 exchange = await device.speak(speech, chunk_ms=CHUNK_MS)
                 try:
                     reply = await exchange.reply(ANSWER_S)
@@ -171,7 +175,6 @@ class Demonstration:
                 except NothingCame as error:
                     self._shown.failures.append(f"{caller.name} got no answer to “{question}”: {error}")
                     return
-                file = self._folder / f"{caller.name.lower()}-{number}.mp3"
                 file.write_bytes(reply.mp3)
                 answered = Answered(
                     caller=caller,

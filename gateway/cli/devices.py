@@ -11,6 +11,7 @@ import typer
 
 from gateway.broker.url import BrokerKind
 from gateway.cli.asking import Yes, confirmed
+from gateway.cli.calling import as_called
 from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
 from gateway.cli.storage import open_store
@@ -142,7 +143,8 @@ def list_devices(loaded: Loaded, as_json: AsJson = False) -> None:
             ]
         )
     elif not devices:
-        typer.echo(f"No device has a login in {settings.broker_dir}; make one with `voice-gateway devices add`.")
+        advice = as_called("make one with `voice-gateway devices add DEVICE`")
+        typer.echo(f"No device has a login in {settings.broker_dir}; {advice}.")
     else:
         rows = [
             (each.spelling, each.name, each.language, _local(each.created_at), _local(active.get(each.id)))
@@ -208,16 +210,18 @@ def _give_password(
     if header is None:
         typer.echo(board.serial_commands())
         typer.echo(
-            f"{done} {device.spelling}. Paste the lines above into the board's serial console. The password is not"
-            " shown again.",
+            f"{done} {device.spelling}. Paste the lines above into the board's serial console; a new one needs\n"
+            "`set wifi_ssid …` and `set wifi_password …` before them. The password is not shown again.",
             err=True,
         )
     else:
         typer.echo(f"{done} {device.spelling}. Build and flash the firmware with {header}, which holds the password.")
     if tls:
         typer.echo(
-            "It connects by TLS: build it in a -tls environment, with include/ca_cert.h from"
-            " `voice-gateway broker certs`.",
+            as_called(
+                "It connects by TLS: build it in a -tls environment, with the ca_cert.h that"
+                " `voice-gateway broker certs --header` writes."
+            ),
             err=True,
         )
     _tell(to_do)

@@ -21,5 +21,7 @@ def read_sound(source: Path | bytes, rate: int = SPEECH_RATE) -> Pcm:
             io.BytesIO(source) if isinstance(source, bytes) else source, dtype="float32", always_2d=True
         )
     except (OSError, RuntimeError) as error:  # soundfile's own errors are RuntimeErrors
-        raise ConfigurationError(f"{name} cannot be read as sound: {error}") from error
+        missing = isinstance(source, Path) and not source.exists()  # soundfile says "System error"
+        reason = "there is no such file" if missing else error
+        raise ConfigurationError(f"{name} cannot be read as sound: {reason}") from error
     return Pcm(to_int16(resample(samples.mean(axis=1), own_rate, rate)), rate)

@@ -53,7 +53,8 @@ class BoardSettings:
         renamed = {"name": "device_name", "root": "root_topic"}
         new = {f"VOICE_{renamed.get(name, name).upper()}": value for name, value in values.items()}
         kept = [found[0] for found in _DEFINE.finditer(old) if found[1] not in _OURS]
-        return "\n".join(_header("VOICE_SECRETS_H", _SECRETS_NOTE, [*kept, *_defines(new)]))
+        network = [] if any("VOICE_WIFI_SSID" in line for line in kept) else [*_NO_NETWORK, ""]
+        return "\n".join(_header("VOICE_SECRETS_H", _SECRETS_NOTE, [*network, *kept, *_defines(new)]))
 
 
 def ca_header(certificate: str) -> str:
@@ -81,9 +82,10 @@ def check_told(device: Device) -> None:
 
 
 _SECRETS_NOTE = (
-    "Made by `voice-gateway devices`; holds a password. What is missing (the wireless network) can be added here, as\n"
+    "Made by `voice-gateway devices`; holds a password. What is missing can be added here, as\n"
     "// secrets.example.h has it, or set over the serial line."
 )
+_NO_NETWORK = ('// #define VOICE_WIFI_SSID "your network, 2.4 GHz"', '// #define VOICE_WIFI_PASSWORD "its password"')
 _OURS = {
     f"VOICE_{name}"
     for name in (

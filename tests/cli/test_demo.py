@@ -60,12 +60,15 @@ async def test_with_nothing_set_up_two_devices_are_answered(
         "Note: No chat model is configured",
         "the miniature test model knows",
         "Each device was answered, and remembers its own questions only.",
-        "The answers are in demo-output/*.mp3",
+        "Questions and answers are in demo-output/ (*.wav, *.mp3)",
     ):
         assert line in told.out
     answers = sorted(path.name for path in (tmp_path / "demo-output").glob("*.mp3"))
     assert answers == ["cocina-1.mp3", "cocina-2.mp3", "office-1.mp3", "office-2.mp3"]
     assert all(read_sound(tmp_path / "demo-output" / name).seconds > 1 for name in answers)
+    again = read_sound(tmp_path / "demo-output" / "cocina-1-question.wav")
+    assert again.rate == 16_000
+    assert 0.5 < again.seconds < 2
     kept = await cli("sessions", "list", "--json", "--database-url", "sqlite:///demo-output/demo.db")
     assert {session["session_id"] for session in kept.json} == {"a4cf128b3f9e", "b8d61a44027c"}
 

@@ -26,7 +26,7 @@ def test_a_reply_is_read_from_its_bytes() -> None:
 
 
 def test_what_is_no_sound_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"missing\.wav cannot be read as sound"):
+    with pytest.raises(ConfigurationError, match=r"missing\.wav cannot be read as sound: there is no such file"):
         read_sound(tmp_path / "missing.wav")
     with pytest.raises(ConfigurationError, match="7 bytes cannot be read as sound"):
         read_sound(b"nothing")

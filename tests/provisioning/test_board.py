@@ -56,6 +56,14 @@ def test_a_header_made_again_keeps_the_wireless_network(tmp_path: Path) -> None:
     assert compiled(new, names, tmp_path) == ["Casa", "push", "other", "-"]
 
 
+def test_a_header_shows_where_the_wireless_network_goes(tmp_path: Path) -> None:
+    header = BOARD.header()
+    assert '// #define VOICE_WIFI_SSID "' in header
+    filled = header.replace("// #define VOICE_WIFI", "#define VOICE_WIFI").replace("your network, 2.4 GHz", "Casa")
+    assert compiled(filled, ["VOICE_WIFI_SSID"], tmp_path) == ['"Casa"']
+    assert "// #define" not in BOARD.header(filled)
+
+
 def test_the_header_has_the_names_of_the_firmware_s_example() -> None:
     example = (FIRMWARE / "include" / "secrets.example.h").read_text()
     theirs = set(re.findall(r"^#define (VOICE_\w+) ", example, re.MULTILINE))
