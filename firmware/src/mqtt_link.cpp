@@ -144,7 +144,13 @@ void MqttLink::tell_why_not() {
 #endif
       break;
     default:
-      Serial.printf("mqtt: %s:%u is no MQTT broker or is overloaded; again in %u ms\n", host, port, wait);
+      Serial.printf(
+#ifdef VOICE_TLS
+          "mqtt: %s:%u is no MQTT broker or is overloaded; again in %u ms\n",
+#else
+          "mqtt: %s:%u is no MQTT broker, one that wants TLS (a -tls build), or is overloaded; again in %u ms\n",
+#endif
+          host, port, wait);
       break;
   }
 }
