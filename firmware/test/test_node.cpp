@@ -857,7 +857,7 @@ TEST_CASE("node: a reply that was sent whole while the link was away is not wait
   }
 }
 
-TEST_CASE("node: a reply whose rest was sent while the link was away ends with what is there") {
+TEST_CASE("node: a reply whose rest was sent while the link was away ends with what is there, and the error tone") {
   World world;
   world.begin_linked();
   const uint16_t turn = world.ask();
@@ -870,9 +870,27 @@ TEST_CASE("node: a reply whose rest was sent while the link was away ends with w
   world.state("idle", turn);
   REQUIRE(world.run_until(State::Idle, 6 * chunk_ms + 500));
   CHECK(world.speaker.heard == names(turn, 60));
+  CHECK(world.node.counters().replies_heard == 0);
+  CHECK(world.node.counters().replies_stalled == 1);
+  CHECK_FALSE(world.cancelled(turn));
+  const auto played = control_of(world, world.control().size() - 1);
+  CHECK(played["type"] == "played");
+  CHECK_FALSE(played.contains("end"));
+  CHECK(failed_audibly(world));
+}
+
+TEST_CASE("node: a reply that was interrupted while the link was away ends with what is there") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  world.send(reply_frame(turn, 0, flag::start, mp3::frames(turn, 0, 40)));
+  world.run(300);
+  world.link_down();
+  world.link_up();
+  world.state("idle", turn, "interrupted");
+  REQUIRE(world.run_until(State::Idle, 2000));
   CHECK(world.node.counters().replies_heard == 1);
   CHECK(world.node.counters().tones == 0);
-  CHECK(control_of(world, world.control().size() - 1)["end"] == true);
 }
 
 TEST_CASE("node: a state that says idle before the last of the reply has come takes nothing away from it") {
@@ -1037,7 +1055,7 @@ TEST_CASE("node: an announcement's end is told by the state as well") {
   world.state("idle", 0x8001);
   REQUIRE(world.run_until(State::Idle, 2000));
   CHECK(world.speaker.heard == names(0x8001, 20));
-  CHECK(world.node.counters().tones == 0);
+  CHECK(failed_audibly(world));
 }
 
 TEST_CASE("node: an announcement that was sent before the last one ended is not taken for it") {

@@ -19,6 +19,7 @@ void Downlink::open(uint16_t turn) {
   history_ = 0;
   held_count_ = 0;
   held_size_ = 0;
+  end_came_ = false;
   done_ = false;
   buffer_.clear();
 }
@@ -142,6 +143,7 @@ void Downlink::take(uint16_t seq, uint8_t flags, const uint8_t* audio, size_t si
   ++next_seq_;
   if ((flags & flag::end) == 0) return;
   buffer_.end();
+  end_came_ = true;
   held_count_ = 0;
   held_size_ = 0;
 }

@@ -215,6 +215,7 @@ void Node::begin_reply(uint32_t now_ms) {
   outcome_ = Outcome::None;
   told_ = Told::Nothing;
   cut_off_ = false;
+  told_over_ = false;
   played_at_ = now_ms;
   played_any_ = false;
 }
@@ -227,6 +228,7 @@ void Node::finish_turn(uint32_t now_ms) {
   outcome_ = Outcome::None;
   told_ = Told::Nothing;
   cut_off_ = false;
+  told_over_ = false;
   move(Move::Finish, now_ms);
   if (!linked_) move(Move::Disconnect, now_ms);
 }
@@ -304,7 +306,8 @@ void Node::check_told(uint32_t now_ms) {
   if (now_ms - told_at_ < (told_ == Told::Over ? config::turn_over_ms : config::turn_unknown_ms)) return;
   if (!downlink_.ended()) {
     cut_off_ = told_ == Told::Unknown;
-    if (!cut_off_) outcome_ = told_outcome_;
+    told_over_ = !cut_off_;
+    if (told_over_) outcome_ = told_outcome_;
     downlink_.done(now_ms);
   }
   told_ = Told::Nothing;
@@ -348,11 +351,14 @@ void Node::check_reply(uint32_t now_ms) {
   if (state_ != State::Speaking) return;
   const bool heard = player_.reply_heard();
   if (heard && !cut_off_) {
-    const bool undecodable = player_.undecodable();
-    ++counters_.replies_heard;
-    if (linked_) publish_played(true, now_ms);
+    // One that was stopped on purpose has no last frame either.
+    const bool stopped = outcome_ == Outcome::Interrupted || outcome_ == Outcome::Silent;
+    const bool rest_lost = told_over_ && !downlink_.end_came() && !stopped;
+    const bool failed = rest_lost || player_.undecodable();
+    ++(rest_lost ? counters_.replies_stalled : counters_.replies_heard);
+    if (linked_) publish_played(!rest_lost, now_ms);
     finish_turn(now_ms);
-    if (undecodable) fail(now_ms);
+    if (failed) fail(now_ms);
     return;
   }
   const bool away = !linked_ && now_ms - link_lost_at_ >= config::link_away_timeout_ms;

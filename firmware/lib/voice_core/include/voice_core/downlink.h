@@ -48,6 +48,8 @@ class Downlink {
   uint16_t turn() const { return turn_; }
   // Whether nothing more comes of it.
   bool ended() const { return buffer_.ended(); }
+  // Whether the last of its frames came; without it something after the last that came is missing.
+  bool end_came() const { return end_came_; }
 
  private:
   // A frame that came before one that is missing.
@@ -87,6 +89,7 @@ class Downlink {
   size_t held_count_ = 0;
   size_t held_size_ = 0;
   uint32_t held_since_ = 0;
+  bool end_came_ = false;
   bool done_ = false;
   uint32_t done_at_ = 0;
   Closed closed_[closed_max];

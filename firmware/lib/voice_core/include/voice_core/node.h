@@ -10,8 +10,9 @@
 //
 // How a turn ends that the gateway says nothing more of. What it sent while the link was away is lost, `done` included;
 // after a restart it may not even know of the turn. Its retained `state` comes at each connect and after each change:
-//   idle, and the last turn is the open one   nothing more comes of it. Heard is what has come; if that is nothing, the
-//                                             error tone, unless there was nothing to say. After turn_over_ms.
+//   idle, and the last turn is the open one   nothing more comes of it. Heard is what has come; then, since its last
+//                                             frame has not, the error tone, unless it was interrupted or there was
+//                                             nothing to say. After turn_over_ms.
 //   idle, and the last turn is another        the gateway does not know of the open one: what has come of it is heard,
 //                                             then the error tone. After turn_unknown_ms, and only if it was said
 //                                             after the end of the utterance had been sent.
@@ -158,7 +159,8 @@ class Node {
   Outcome outcome_ = Outcome::None;  // of the open turn, once told
   Told told_ = Told::Nothing;
   Outcome told_outcome_ = Outcome::None;
-  bool cut_off_ = false;  // the gateway does not know of the open turn: its reply, if any came, ends here
+  bool cut_off_ = false;    // the gateway does not know of the open turn: its reply, if any came, ends here
+  bool told_over_ = false;  // the gateway's state has ended the open turn, not its own frames or `done`
   uint16_t next_turn_ = 1;
 
   // What is still to be published, in this order; nothing of an utterance leaves before it.
