@@ -193,3 +193,23 @@ async def test_logins_are_read_again_without_ending_connections(tmp_path: Path) 
                 await gateway.publish("voice/kitchen/out", b"still there", qos=1)
             await inbox.has(1)
             assert kitchen.connects == 1
+
+
+async def test_it_outlives_a_session_that_was_away_while_its_password_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Memory that was freed is overwritten at once: its use afterwards ends the broker here, and elsewhere sometimes.
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.perturb=170")
+    async with ShippedBroker(tmp_path) as broker:
+        async with returning(broker) as away:
+            await away.subscribe("voice/a/in", qos=1)
+        broker.add_logins(PASSWORDS | {"gateway": "another"})
+        await broker.reload()
+        port, login = broker.ports[LOCAL_PORT], ("gateway", "another")
+        async with connected(port, login=login, client_id="returning"):  # with a clean session: the old one is freed
+            pass
+        # It looks through its sessions once a second.
+        ended = asyncio.create_task(broker.running.wait())
+        done, _ = await asyncio.wait([ended], timeout=2.5)
+        ended.cancel()
+        assert not done, f"the broker crashed: {broker.log}"
