@@ -60,7 +60,7 @@ def test_a_header_shows_where_the_wireless_network_goes(tmp_path: Path) -> None:
     header = BOARD.header()
     assert '// #define VOICE_WIFI_SSID "' in header
     filled = header.replace("// #define VOICE_WIFI", "#define VOICE_WIFI").replace("your network, 2.4 GHz", "Casa")
-    assert compiled(filled, ["VOICE_WIFI_SSID"], tmp_path) == ['"Casa"']
+    assert compiled(filled, ["VOICE_WIFI_SSID"], tmp_path) == ["Casa"]
     assert "// #define" not in BOARD.header(filled)
 
 
