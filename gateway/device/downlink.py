@@ -47,6 +47,13 @@ class Downlink:
                 earlier.superseded = True
         self._exchanges.append(exchange)
 
+    def leave(self, now: float) -> None:
+        """Leave every exchange: the next messages that are no frames are for what is asked from now on. Of those that
+        are left their turns are still known."""
+        for exchange in self._exchanges:
+            exchange.leave(now)
+        self.announced.clear()
+
     def receive(self, payload: bytes, now: float) -> Exchange | None:
         """Take a message from `out`; return the exchange that it belongs to."""
         self.largest_message = max(self.largest_message, len(payload))
@@ -100,7 +107,7 @@ class Downlink:
         self._last_gateway_turn = turn
         forms = (ReplyForm.STREAM, ReplyForm.MESSAGE) if spoken else (None,)
         for exchange in self._exchanges:
-            if exchange.turn is None and exchange.form in forms:
+            if exchange.turn is None and exchange.form in forms and exchange.ended is None:
                 exchange.turn = turn
                 return exchange
         exchange = self._new_exchange(turn, None)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -29,6 +29,8 @@ class Ended(StrEnum):
     """With a CANCEL frame: what was held is not to be played."""
     UNANSWERED = "unanswered"
     """The turn was interrupted before anything was said; only its `done` event tells."""
+    LEFT = "left"
+    """The device waits for it no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,12 @@ class Exchange:
     async def done(self, timeout_s: float) -> Event:
         """Wait for the turn's `done` event and return it; raises like `event`."""
         return await self.event("done", timeout_s)
+
+    def leave(self, now: float) -> None:
+        """Wait for nothing more, and keep neither sound nor events: what still comes is stale."""
+        self._end(Ended.LEFT, now)
+        self._chunks = [replace(chunk, audio=b"") for chunk in self._chunks]
+        self.events.clear()
 
     # What arrives; told by the device
 

@@ -155,6 +155,8 @@ class SimulatedDevice:
             if kind != _SPOKEN and (self._form == FILE or self._plan.language not in _TEXTS):
                 continue
             rest_s = self._plan.pause_s * self._random.uniform(0.5, 1.5)
+            # All have been judged: an answer that never came must not be taken for the next one's.
+            self._device.downlink.leave(time.monotonic())
             try:
                 await (self._converse() if kind == _SPOKEN else self._ask_about_name(kind))
             except BrokerUnavailable as error:

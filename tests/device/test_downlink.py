@@ -64,3 +64,29 @@ def test_events_that_name_no_turn_of_this_device_open_nothing() -> None:
     for turn in (None, "one", 7):
         downlink.receive_event({"event": "listening", "turn": turn}, 1.0)
     assert not downlink.announced
+
+
+@pytest.mark.parametrize("form", [ReplyForm.STREAM, ReplyForm.MESSAGE, None])
+def test_the_next_answer_is_not_taken_for_one_that_was_given_up(form: ReplyForm | None) -> None:
+    kind = "thinking" if form is None else "listening"
+    downlink = Downlink(new_exchange)
+    unanswered, asked = new_exchange(None, form), new_exchange(None, form)
+    downlink.add(unanswered)
+    downlink.leave(1.0)
+    downlink.add(asked)
+    downlink.receive_event({"event": kind, "turn": 0x8001}, 2.0)
+    downlink.receive(b"\xff\xfbanswer", 3.0)
+    assert (unanswered.ended, unanswered.turn, unanswered.received.chunks) == (Ended.LEFT, None, ())
+    assert (asked.turn, asked.received.mp3) == (0x8001, b"\xff\xfbanswer")
+
+
+def test_what_was_left_is_known_without_its_sound() -> None:
+    downlink = Downlink(new_exchange)
+    asked = new_exchange(1, ReplyForm.FRAMES)
+    downlink.add(asked)
+    downlink.receive(frame(1, 0, b"all", Flag.END), 1.0)
+    downlink.receive_event({"event": "done", "turn": 1}, 1.0)
+    downlink.leave(2.0)
+    downlink.receive(frame(1, 1, b"more"), 3.0)
+    assert (asked.received.mp3, asked.events, asked.ended) == (b"", [], Ended.END)
+    assert (downlink.stale, list(downlink.unknown_turns)) == (1, [])

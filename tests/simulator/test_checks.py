@@ -200,6 +200,21 @@ async def test_of_a_chat_model_with_a_will_of_its_own_no_name_is_asked_for(broke
     assert tally.ok, tally.failures
 
 
+async def test_one_answer_that_never_comes_is_one_failure(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.simulator.simulated_device.BUFFER_MS", 500)
+    answered: list[str] = []
+
+    async def all_but_the_first_text(gateway: FakeGateway, asked: Asked) -> None:
+        if "Me llamo" not in asked.text:
+            answered.append(asked.text)
+            await well(gateway, asked)
+
+    async with FakeGateway(broker.url, all_but_the_first_text):
+        tally = await simulated(broker, devices=1, seconds=3.5)
+    assert "¿Cómo me llamo?" in answered
+    assert [(failure.turn, failure.check) for failure in tally.failures] == [(None, Check.IN_TIME)]
+
+
 async def test_a_slow_consumer_is_no_failure_and_the_others_do_not_notice_it(broker: Mosquitto) -> None:
     async def long(gateway: FakeGateway, asked: Asked) -> None:
         sound = mp3_of(1.9)
