@@ -17,7 +17,7 @@ from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
 from gateway.cli.quantities import seconds, share
 from gateway.config import Settings
-from gateway.errors import BrokerUnavailable, ConfigurationError, NothingCame
+from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, NothingCame
 from gateway.settings_sources import Loaded
 
 if TYPE_CHECKING:
@@ -159,9 +159,12 @@ async def _simulate(settings: Settings, plan: "Plan", files: Sequence[Path], *, 
         try:
             _stop_at_signals(simulation)
             await simulation.run()
+        except BrokerRefused:
+            raise
         except (BrokerUnavailable, NothingCame) as error:
             raise type(error)(
-                f"{error}\nStart one (voice-gateway run), say where its broker is (--mqtt-url), or use --own-gateway"
+                f"{error}\nStart a gateway (voice-gateway run), say where its broker is (--mqtt-url),"
+                " or use --own-gateway"
             ) from error
         finally:
             showing.cancel()

@@ -78,12 +78,24 @@ async def test_scripts_get_every_figure(cli: CommandLine, broker: Mosquitto) -> 
 
 
 @pytest.mark.usefixtures("question")
-async def test_without_a_gateway_it_says_what_to_do(cli: CommandLine, broker: Mosquitto) -> None:
+async def test_without_a_gateway_it_says_what_to_do(
+    cli: CommandLine, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.simulator.simulation.GATEWAY_S", 0.3)
     told = await cli("simulate", "--mqtt-url", broker.url, *QUICK)
     assert (told.code, told.out) == (1, "")
     assert "no gateway is online on" in told.err
     assert "voice-gateway run" in told.err
     assert "--own-gateway" in told.err
+
+
+@pytest.mark.usefixtures("question")
+async def test_a_wrong_login_is_said_at_once_and_nothing_else_is_advised(cli: CommandLine) -> None:
+    async with Mosquitto(password="right") as broker:
+        told = await cli("simulate", "--mqtt-url", broker.url.replace("right", "wrong"), *QUICK)
+    assert (told.code, told.out) == (1, "")
+    assert "check user and password" in told.err
+    assert "voice-gateway run" not in told.err
 
 
 async def test_with_a_gateway_of_its_own_one_command_is_a_load_test(cli: CommandLine) -> None:
