@@ -1,7 +1,6 @@
 """Starts the devices of a simulation, and ends them in time or when told to."""
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,26 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from gateway.audio import SPEECH_RATE, Pcm
-from gateway.broker.mqtt import MqttBroker
-from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import BrokerUrl
 from gateway.device.uplink import CHUNK_MS, FrameWriter
-from gateway.errors import NothingCame
 from gateway.simulator.leaving import forget_devices
 from gateway.simulator.plan import Plan
 from gateway.simulator.simulated_device import SimulatedDevice, World
 from gateway.simulator.tally import Tally
+from gateway.simulator.watched_gateway import WatchedGateway
 from gateway.values import Codec
 from gateway.wire.frame import FIRST_DEVICE_TURN
 from gateway.wire.topics import Topics
 
-CONNECT_S = 10.0
-GATEWAY_S = 5.0
-"""Longest wait for the gateway to say that it is there, and with what it answers."""
 TICK_S = 0.05
 """How often this process looks whether it is late itself."""
-LITERAL_CHAT = "offline"
-"""The chat engine that repeats a name word for word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +63,11 @@ class Simulation:
             BrokerUnavailable: there is no way to the broker.
             NothingCame: no gateway is there.
         """
-        self._literal = await self._gateway_is_literal()
+        async with WatchedGateway(self._url, self._topics, self.tally.trouble, self._ca_file) as gateway:
+            self._literal = gateway.literal
+            await self._run()
+
+    async def _run(self) -> None:
         if any(self._plan.form_of(index) == Codec.OPUS for index in range(self._plan.devices)):
             # The first Opus encoder imports for half a second, in which no device would be heard.
             await asyncio.to_thread(FrameWriter, FIRST_DEVICE_TURN, Codec.OPUS, SPEECH_RATE, CHUNK_MS)
@@ -152,39 +148,3 @@ class Simulation:
             due = time.monotonic() + TICK_S
             await asyncio.sleep(TICK_S)
             self._late_s = max(self._late_s, time.monotonic() - due)
-
-    async def _gateway_is_literal(self) -> bool:
-        """Wait for the gateway's status and statistics; return whether its chat model repeats what it was told."""
-        told: dict[str, bytes] = {}
-        changed = asyncio.Event()
-
-        def receive(incoming: Incoming) -> None:
-            told[incoming.topic] = incoming.payload
-            changed.set()
-
-        topics = self._topics
-        subscriptions = [Subscription(topics.status, 1), Subscription(topics.stats, 1)]
-        broker = MqttBroker(self._url, receive=receive, subscriptions=subscriptions, ca_file=self._ca_file)
-        async with broker:
-            await broker.connected_once(CONNECT_S)
-            try:
-                async with asyncio.timeout(GATEWAY_S):
-                    while told.get(topics.status) != b"online" or topics.stats not in told:
-                        changed.clear()
-                        await changed.wait()
-            except TimeoutError:
-                if told.get(topics.status) != b"online":
-                    raise NothingCame(
-                        f"no gateway is online on {self._url}: {topics.status} says"
-                        f" {told.get(topics.status, b'nothing').decode(errors='replace')}"
-                    ) from None
-        return _chat_engines(told.get(topics.stats, b"")) == [LITERAL_CHAT]
-
-
-def _chat_engines(stats: bytes) -> list[str]:
-    """The chat engines that the statistics topic names; none if it cannot be understood."""
-    try:
-        engines = json.loads(stats)["engines"]
-        return [str(engine["engine"]) for engine in engines if engine["stage"] == "llm"]
-    except (ValueError, TypeError, KeyError):
-        return []

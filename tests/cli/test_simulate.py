@@ -81,7 +81,7 @@ async def test_scripts_get_every_figure(cli: CommandLine, broker: Mosquitto) -> 
 async def test_without_a_gateway_it_says_what_to_do(
     cli: CommandLine, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.simulator.simulation.GATEWAY_S", 0.3)
+    monkeypatch.setattr("gateway.simulator.watched_gateway.GATEWAY_S", 0.3)
     told = await cli("simulate", "--mqtt-url", broker.url, *QUICK)
     assert (told.code, told.out) == (1, "")
     assert "no gateway is online on" in told.err

@@ -63,7 +63,7 @@ class FakeGateway:
         )
         await self._broker.start()
         await self._broker.connected_once(TIMEOUT_S)
-        await self._broker.publish(self._topics.status, b"online", qos=1, retain=True)
+        await self.status("online")
         stats = {"engines": [{"stage": "stt", "engine": "x"}, {"stage": "llm", "engine": self.chat}]}
         await self._broker.publish(self._topics.stats, json.dumps(stats).encode(), qos=1, retain=True)
         return self
@@ -83,6 +83,9 @@ class FakeGateway:
             await self._something_answered.wait()
 
     # What a gateway publishes
+
+    async def status(self, status: str) -> None:
+        await self._broker.publish(self._topics.status, status.encode(), qos=1, retain=True)
 
     async def frames(
         self,

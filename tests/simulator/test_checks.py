@@ -229,7 +229,7 @@ async def test_a_slow_consumer_is_no_failure_and_the_others_do_not_notice_it(bro
 
 
 async def test_without_a_gateway_nothing_is_begun(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.simulator.simulation.GATEWAY_S", 0.2)
+    monkeypatch.setattr("gateway.simulator.watched_gateway.GATEWAY_S", 0.2)
     with pytest.raises(
         NothingCame, match=r"no gateway is online on mqtt://127.0.0.1.*voice/gateway/status says nothing"
     ):
@@ -237,7 +237,7 @@ async def test_without_a_gateway_nothing_is_begun(broker: Mosquitto, monkeypatch
 
 
 async def test_without_a_broker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.simulator.simulation.CONNECT_S", 0.3)
+    monkeypatch.setattr("gateway.simulator.watched_gateway.CONNECT_S", 0.3)
     url = parse_broker_url(f"mqtt://127.0.0.1:{free_port()}")
     with pytest.raises(BrokerUnavailable, match="is the broker running there"):
         await Simulation(Plan(devices=1, seconds=1, run=RUN), url, [tone(0.1)], root_topic="voice").run()
@@ -253,6 +253,20 @@ async def test_a_broker_that_goes_away_is_no_success(broker: Mosquitto) -> None:
     assert tally.not_asked > 0
     assert not tally.ok
     assert any("connection" in trouble for trouble in tally.troubles)
+
+
+async def test_a_gateway_that_goes_away_is_named_even_if_it_comes_back(broker: Mosquitto) -> None:
+    async def restart(gateway: FakeGateway, asked: Asked) -> None:
+        await well(gateway, asked)
+        if gateway.answered == 1:
+            await gateway.status("offline")
+            await gateway.status("online")
+
+    async with FakeGateway(broker.url, restart):
+        tally = await simulated(broker)
+    assert tally.troubles == {"the gateway went away (voice/gateway/status): look at its log": 1}
+    assert not tally.failures
+    assert not tally.ok
 
 
 async def test_what_ended_before_it_began_is_no_success() -> None:
