@@ -701,6 +701,30 @@ TEST_CASE("node: what the gateway has never heard of is not taken back") {
   CHECK(world.audio().size() == sent);
 }
 
+TEST_CASE("node: a question of which nothing could be sent is not taken back, neither given up nor pressed away") {
+  for (const bool pressed : {false, true}) {
+    CAPTURE(pressed);
+    World world;
+    world.begin_linked();
+    world.link.refuses = true;
+    world.press();
+    world.run(600);
+    world.release();
+    REQUIRE(world.node.state() == State::Waiting);
+    if (pressed) {
+      world.press();
+      world.run(100);
+      world.release();
+    } else {
+      world.run(config::link_grace_ms);
+    }
+    REQUIRE(world.node.state() == State::Idle);
+    world.link.refuses = false;
+    world.run(100);
+    CHECK(world.audio().empty());
+  }
+}
+
 TEST_CASE("node: a link lost just before the release still gets the end, or the turn is given up") {
   for (const bool comes_back : {true, false}) {
     World world;

@@ -234,15 +234,14 @@ void Node::finish_turn(uint32_t now_ms) {
 }
 
 void Node::abandon_turn(uint32_t now_ms) {
-  const bool own = state_ == State::Waiting || (state_ == State::Speaking && !is_gateway_turn(downlink_.turn()));
+  const bool announced = state_ == State::Speaking && is_gateway_turn(downlink_.turn());
   // What has been heard is what stays in the conversation.
   if (state_ == State::Speaking && linked_ && played_news()) publish_played(false, now_ms);
-  if (state_ == State::Listening) {
-    if (uplink_.any_sent()) cancel_due_ = uplink_.turn();
-  } else if (own) {
-    cancel_due_ = uplink_.turn();
-  } else {
+  if (announced) {
     abort_due_ = linked_;
+  } else if (uplink_.any_sent()) {
+    // Of a turn that it has never heard of, CANCEL would stop whatever the gateway says by then.
+    cancel_due_ = uplink_.turn();
   }
   finish_turn(now_ms);
   publish_due();
