@@ -25,8 +25,9 @@ def with_entry(text: str, new: str) -> str:
     """The file with the line `new`, in the place of that login's old one or at the end."""
     lines = text.splitlines()
     place = next((place for place, line in enumerate(lines) if _name(line) == _name(new)), len(lines))
-    lines[place : place + 1] = [new]
-    return _file(lines)
+    # Of two lines for one login, which an editor can leave, Mosquitto takes the last: an old password would live on.
+    rest = [line for line in lines[place + 1 :] if _name(line) != _name(new)]
+    return _file([*lines[:place], new, *rest])
 
 
 def without_entry(text: str, name: str) -> str:

@@ -31,6 +31,10 @@ def test_a_new_login_comes_last_and_a_changed_one_stays_in_its_place() -> None:
     assert with_entry("", "hall:$7$3") == "hall:$7$3\n"
 
 
+def test_a_login_that_was_there_twice_has_only_its_new_password() -> None:
+    assert with_entry(FILE + "gateway:$7$4\n", "gateway:$7$9") == FILE.replace("$7$1", "$7$9")
+
+
 def test_a_login_is_taken_out_and_no_other() -> None:
     assert without_entry(FILE, "kitchen") == "# ours\ngateway:$7$1\nnot a login\n"
     assert without_entry(FILE, "kitche") == FILE
