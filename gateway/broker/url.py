@@ -1,6 +1,7 @@
 """Where the broker is: what `GATEWAY_MQTT_URL` says, taken apart."""
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import unquote, urlsplit
@@ -8,6 +9,10 @@ from urllib.parse import unquote, urlsplit
 from gateway.errors import ConfigurationError
 
 _EXAMPLES = "write embedded, embedded://0.0.0.0:1883, mqtt://user:password@host:1883 or mqtts://host:8883"
+
+
+_HOST = re.compile(r"[\w.:%-]+")
+"""A name or an address; nothing that a shell, a board's console or a header takes for something else."""
 
 
 class BrokerKind(StrEnum):
@@ -83,6 +88,8 @@ def parse_broker_url(url: str) -> BrokerUrl:
         raise ConfigurationError(f"the broker URL has no valid port: {_EXAMPLES}") from None
     if not parts.hostname:
         raise ConfigurationError(f"the broker URL names no host: {_EXAMPLES}")
+    if not _HOST.fullmatch(parts.hostname):
+        raise ConfigurationError(f"the broker URL has no valid host: {_EXAMPLES}")
     if port == 0 and kind is not BrokerKind.EMBEDDED:
         raise ConfigurationError("the broker URL has port 0; MQTT is usually on port 1883, with TLS on 8883")
     username = unquote(parts.username) if parts.username else None

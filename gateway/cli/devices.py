@@ -18,7 +18,7 @@ from gateway.cli.storage import open_store
 from gateway.cli.tables import table
 from gateway.config import Settings, database_url
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.provisioning.board import BoardSettings, check_told
+from gateway.provisioning.board import BoardSettings, check_settings, check_told
 from gateway.provisioning.folder import BrokerFolder, replace_file
 from gateway.provisioning.logins import GATEWAY, Device, Logins, login_name
 from gateway.provisioning.password_file import SALT_BYTES
@@ -185,6 +185,7 @@ def _give_password(
                 "or say where boards reach another one with --boards-mqtt-url mqtt://HOST:PORT"
             )
         board = BoardSettings(device, password, broker.host, broker.port, settings.root_topic)
+        check_settings(board)
         if header is not None:
             replace_file(header, board.header(old_header), mode=HEADER_MODE)
         folder.save(changed)

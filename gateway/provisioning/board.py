@@ -70,8 +70,8 @@ def check_told(device: Device) -> None:
         ConfigurationError: it would not.
     """
     if (
-        len(device.name.encode()) > VALUE_MAX_BYTES
-        or not device.name.isprintable()
+        not device.name.isprintable()  # nor are bytes of the command line that are no text
+        or len(device.name.encode()) > VALUE_MAX_BYTES
         or device.name != device.name.strip()
     ):
         raise ConfigurationError(
@@ -79,6 +79,20 @@ def check_told(device: Device) -> None:
         )
     if device.language and not _LANGUAGE.fullmatch(device.language):
         raise ConfigurationError(f"{device.language!r} is no language: es, en, …; without one it is the gateway's own")
+
+
+def check_settings(board: BoardSettings) -> None:
+    """See that the firmware takes all that it is told: what it would not, it leaves empty without a word.
+
+    Raises:
+        ConfigurationError: it would not.
+    """
+    check_told(board.device)
+    for what, value in (("broker's address", board.host), ("root topic", board.root)):
+        if len(value.encode()) > VALUE_MAX_BYTES or not value.isprintable() or value != value.strip():
+            raise ConfigurationError(
+                f"the {what} {value!r} cannot be told to a board: at most {VALUE_MAX_BYTES} bytes, in one line"
+            )
 
 
 _SECRETS_NOTE = (

@@ -148,15 +148,17 @@ def decode_known(text: str) -> dict[str, Device]:
     Raises:
         ValueError: the text is not what that writes.
     """
-    data: dict[str, dict[str, Any]] = json.loads(text)
     try:
+        data: dict[str, dict[str, Any]] = json.loads(text)
         return {spelling: Device(spelling, **_decoded(facts)) for spelling, facts in data.items()}
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"it is not a table of devices: {error}") from None
 
 
 def _decoded(facts: dict[str, Any]) -> dict[str, Any]:
     created_at = facts.get("created_at")
+    if not all(isinstance(facts.get(name, ""), str) for name in ("name", "language")):
+        raise TypeError("a name and a language are texts")
     return facts | {"created_at": created_at and datetime.fromisoformat(created_at)}
 
 

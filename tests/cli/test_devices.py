@@ -201,6 +201,34 @@ async def test_what_cannot_be_added(cli: CommandLine, broker: ShippedBroker, dev
     assert (broker.folder / "passwords").read_text() == before
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--name", "caf\udce9"), "in one line"),
+        (("--boards-mqtt-url", f"mqtt://{'a' * 65}:1884"), "broker's address"),
+        (("--boards-mqtt-url", 'mqtt://host";x:1884'), "no valid host"),
+        (("--root-topic", "v" * 65), "root topic"),
+    ],
+)
+async def test_what_a_board_would_not_take(
+    cli: CommandLine, broker: ShippedBroker, options: tuple[str, ...], why: str
+) -> None:
+    before = (broker.folder / "passwords").read_text()
+    told = await cli("devices", "add", "cellar", *options)
+    assert (told.code, told.out) == (2, "")
+    assert why in told.err
+    assert (broker.folder / "passwords").read_text() == before
+
+
+async def test_facts_that_somebody_wrote_are_not_passed_on_to_the_console(
+    cli: CommandLine, broker: ShippedBroker
+) -> None:
+    (broker.folder / "devices.json").write_text('{"kitchen": {"name": "Cocina\\nset mqtt_host other"}}')
+    told = await cli("devices", "rotate", "kitchen")
+    assert (told.code, told.out) == (2, "")
+    assert "in one line" in told.err
+
+
 @pytest.mark.parametrize("verb", ["rotate", "remove"])
 async def test_a_device_that_there_is_not(cli: CommandLine, broker: ShippedBroker, verb: str) -> None:
     told = await cli("devices", verb, "cellar")

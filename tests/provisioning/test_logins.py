@@ -77,7 +77,11 @@ def test_what_is_known_can_be_kept() -> None:
     assert decode_known(encode_known(known)) == known
 
 
-@pytest.mark.parametrize("text", ["[]", "[1]", '{"a": 1}', '{"a": {"size": 1}}', '{"a": {"created_at": "x"}}', "{"])
+NOT_OURS = ["[]", "[1]", '{"a": 1}', '{"a": {"size": 1}}', '{"a": {"created_at": "x"}}', "{", "[" * 100_000]
+NOT_TEXTS = ['{"a": {"name": 5}}', '{"a": {"name": null}}', '{"a": {"language": ["es"]}}']
+
+
+@pytest.mark.parametrize("text", [*NOT_OURS, *NOT_TEXTS], ids=lambda text: text[:20])
 def test_what_was_not_kept_by_us_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode_known(text)
