@@ -102,8 +102,8 @@ class BrokerFolder:
 
 
 def replace_file(path: Path, text: str, *, mode: int | None = None) -> None:
-    """Write a file whole or not at all. It keeps owner and mode of the one that it replaces; a new one has `mode`, or
-    what `private_mode` says.
+    """Write a file whole or not at all. It keeps owner and mode of the one that it replaces, but where `mode` gives
+    nothing to everybody, nor does what it replaces; a new one has `mode`, or what `private_mode` says.
 
     Raises:
         ConfigurationError: it cannot be written.
@@ -119,7 +119,10 @@ def replace_file(path: Path, text: str, *, mode: int | None = None) -> None:
                 if old is None:
                     os.fchmod(new.fileno(), private_mode(path.parent) if mode is None else mode)
                 else:
-                    _take_over(new.fileno(), old)
+                    kept = stat.S_IMODE(old.st_mode)
+                    if mode is not None and not mode & stat.S_IRWXO:
+                        kept &= ~stat.S_IRWXO
+                    _take_over(new.fileno(), old, kept)
                 new.write(text)
                 new.flush()
                 os.fsync(new.fileno())
@@ -138,11 +141,11 @@ def private_mode(folder: Path) -> int:
     return 0o640 if folder.stat().st_mode & stat.S_ISGID else 0o600
 
 
-def _take_over(descriptor: int, old: os.stat_result) -> None:
+def _take_over(descriptor: int, old: os.stat_result, mode: int) -> None:
     new = os.fstat(descriptor)
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         os.fchown(descriptor, old.st_uid, old.st_gid)
-    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+    os.fchmod(descriptor, mode)
 
 
 def _locked(descriptor: int) -> bool:

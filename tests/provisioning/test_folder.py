@@ -82,6 +82,18 @@ def test_owner_and_mode_stay_as_they_were(tmp_path: Path) -> None:
     assert after.st_ino != before.st_ino, "a reader of the old file must not see half of the new"
 
 
+def test_a_password_does_not_go_into_what_everybody_may_read(tmp_path: Path) -> None:
+    header = tmp_path / "secrets.h"
+    header.write_text("a copy of the example")
+    header.chmod(0o644)
+    replace_file(header, "x", mode=0o600)
+    assert mode(header) == 0o640
+    certificate = tmp_path / "ca.crt"
+    replace_file(certificate, "x", mode=0o644)
+    replace_file(certificate, "y", mode=0o644)
+    assert mode(certificate) == 0o644
+
+
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "passwords").mkdir()
     with pytest.raises(ConfigurationError, match="cannot be written"):
