@@ -4,11 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.cli.tables import table
+from gateway.errors import ErrorCode
 from gateway.simulator.checks import Check
+from gateway.values import Outcome
 
 FAILURES_SHOWN = 10
 LATE_MS = 300
 """From this delay of its own on, the simulator says that it may itself have caused what it found."""
+
+_ADVICE = {
+    ErrorCode.RATE_LIMITED: "the gateway's turns_per_minute is reached: let the devices rest longer (--pause)",
+    ErrorCode.AUDIO_TOO_SHORT: "what --wav holds is shorter than the gateway's utterance_min_s",
+    ErrorCode.AUDIO_TOO_LONG: "what --wav holds is longer than the gateway's utterance_max_s",
+}
+"""What to do about errors that come from how the simulator was called."""
 
 
 def told(result: Mapping[str, Any]) -> str:
@@ -75,8 +84,9 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
     notes = [f"Note: {what} ({times} times)" for what, times in result["troubles"].items()]
     if result["not_asked"]:
         notes.append(f"Note: {result['not_asked']} questions could not be sent")
-    if result["errors"].get("rate_limited"):
-        notes.append("Note: the gateway's turns_per_minute is reached: let the devices rest longer (--pause)")
+    notes += [f"Note: {advice}" for code, advice in _ADVICE.items() if result["errors"].get(code)]
+    if result["outcomes"].get(Outcome.SILENT) and not result["frames_sent"]["lost"]:
+        notes.append("Note: in some questions the gateway understood nothing: listen to what --wav holds")
     late_ms = result["simulator"]["latest_ms"]
     if late_ms >= LATE_MS:
         notes.append(

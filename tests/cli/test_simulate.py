@@ -17,7 +17,7 @@ from tests.cli.test_main import IN_A_PROCESS
 from tests.device.peer import mp3_of, tone
 from tests.e2e.speech import sound_file
 from tests.fakes.mosquitto import Mosquitto
-from tests.simulator.fake_gateway import Asked, FakeGateway
+from tests.simulator.fake_gateway import SOUND, Asked, FakeGateway
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--devices", "2", "--minutes", "0.02", "--ramp", "0", "--pause", "100ms", "--wav", "question.wav")
@@ -61,6 +61,31 @@ async def test_one_wrong_answer_is_told_and_ends_badly(cli: CommandLine, broker:
     assert "not within the packet limit: a message of" in told.out
     assert "Not every answer passed." in told.out
     assert "Traceback" not in told.err
+
+
+@pytest.mark.usefixtures("question")
+@pytest.mark.parametrize(
+    ("code", "outcome", "note"),
+    [
+        ("audio_too_short", "failed", "what --wav holds is shorter than the gateway's utterance_min_s"),
+        ("audio_too_long", "failed", "what --wav holds is longer than the gateway's utterance_max_s"),
+        ("rate_limited", "failed", "let the devices rest longer (--pause)"),
+        (None, "silent", "the gateway understood nothing: listen to what --wav holds"),
+    ],
+)
+async def test_what_comes_from_the_way_it_was_called_is_said(
+    cli: CommandLine, broker: Mosquitto, code: str | None, outcome: str, note: str
+) -> None:
+    async def refuse(gateway: FakeGateway, asked: Asked) -> None:
+        if code is not None:
+            await gateway.event(asked, "error", code=code, stage="receive", message="no", retryable=False)
+        await gateway.frames(asked, [SOUND])
+        await gateway.done(asked, outcome=outcome, chunks=1)
+
+    async with FakeGateway(broker.url, refuse):
+        told = await cli("simulate", "--mqtt-url", broker.url, *QUICK)
+    assert told.code == 1
+    assert note in told.out
 
 
 @pytest.mark.usefixtures("question")
