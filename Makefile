@@ -5,8 +5,11 @@ ARGS ?=
 # Checkouts of the real libraries for the virtual board; without them it is built with stand-ins.
 PUBSUBCLIENT ?=
 MICRO_MP3 ?=
+# Answers that the soak test wants to hear whole, and seconds from one loss of the link to the next.
+TURNS ?= 100
+DROP_EVERY ?= 30
 
-.PHONY: help demo run test lint format firmware-test firmware-host bench lock clean
+.PHONY: help demo run test lint format firmware-test firmware-host firmware-soak bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## List these targets
@@ -38,6 +41,10 @@ firmware-test: ## The firmware's core: tests, fuzzing, size on a 32-bit board, f
 firmware-host: ## The firmware as a Linux program (PUBSUBCLIENT=folder MICRO_MP3=folder for the real libraries)
 	@$(MAKE) --no-print-directory -C firmware host \
 	    PUBSUBCLIENT="$(abspath $(PUBSUBCLIENT))" MICRO_MP3="$(abspath $(MICRO_MP3))"
+
+firmware-soak: .venv/.dev-stamp ## Ask the virtual board while its link drops (TURNS=100 DROP_EVERY=30, and as firmware-host)
+	@PUBSUBCLIENT="$(abspath $(PUBSUBCLIENT))" MICRO_MP3="$(abspath $(MICRO_MP3))" \
+	    .venv/bin/python -m benchmarks.soak --turns $(TURNS) --drop-every $(DROP_EVERY) $(ARGS)
 
 bench: .venv/.dev-stamp ## Measure the gateway's own share of the waiting
 	.venv/bin/python -m benchmarks $(ARGS)

@@ -1,11 +1,9 @@
 """The firmware itself, run as a virtual board, against a real Mosquitto and the whole gateway.
 
-PUBSUBCLIENT and MICRO_MP3 in the environment choose the real libraries, BOARD_TURNS how many questions the last test
-asks.
+PUBSUBCLIENT and MICRO_MP3 in the environment choose the real libraries.
 """
 
 import asyncio
-import os
 import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,7 +19,7 @@ from gateway.audio import SPEECH_RATE
 from tests.e2e.board import Board, build_board
 from tests.e2e.conftest import StartGateway
 from tests.e2e.onlooker import Onlooker
-from tests.e2e.questions import QUESTIONS, heard_question, recording
+from tests.e2e.questions import heard_question, recording
 from tests.fakes.http_server import Request
 from tests.fakes.mosquitto import Mosquitto, find_program, free_port
 from tests.fakes.openai_server import SPEECH_RATE as REPLY_RATE
@@ -471,21 +469,3 @@ async def test_nothing_happens_when_the_clock_runs_over(
         await board.is_answered(2)
     await board.is_answered(1)
     assert "tones" not in await board.status()
-
-
-async def test_many_questions_with_a_link_that_drops_now_and_then(
-    start_gateway: StartGateway, mosquitto: Mosquitto, start_board: StartBoard
-) -> None:
-    """Every question asked while there is a link is answered; the sanitizers see to leaks at the end."""
-    turns = int(os.environ.get("BOARD_TURNS", "4"))
-    await start_gateway(mqtt_url=mosquitto.url)
-    board = await start_board()
-    for turn in range(turns):
-        await board.is_answered(turn % len(QUESTIONS))
-        if turn % 8 == 2:
-            board.board.type("!wifi down")
-            await board.board.line("^mqtt: connection lost")
-            board.board.type("!wifi up")
-            await board.online()
-    status = await board.status()
-    assert (status["state"], status["replies_heard"]) == ("idle", str(turns))
