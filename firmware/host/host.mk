@@ -67,13 +67,13 @@ $(HOST_SKETCH_OBJECTS): $(HOST_PROGRAM)-objects/%.o: % Makefile host/host.mk
 	@echo "  compile $@"
 	$(Q)$(CXX) $(WARNINGS) $(HOST_FLAGS) $(HOST_SKETCH_FLAGS) -x c++ -c $< -o $@
 
-# Of other people's code the warnings are theirs, and so is what the sanitizer of undefined behaviour says: OpenCORE
-# shifts negative numbers to the left.
+# Of other people's code the warnings are theirs, and so are shifts: OpenCORE shifts negative numbers to the left, as
+# fixed-point code has always done.
 define HOST_FOREIGN_RULE
 $(HOST_BUILD)/foreign/$(notdir $(1)).o: $(1) Makefile host/host.mk
 	@mkdir -p $$(@D)
 	@echo "  compile $$@"
-	$$(Q)$$(CXX) -w $$(HOST_FLAGS) -fno-sanitize=undefined -c $$< -o $$@
+	$$(Q)$$(CXX) -w $$(HOST_FLAGS) -fno-sanitize=shift -c $$< -o $$@
 endef
 $(foreach source,$(HOST_FOREIGN),$(eval $(call HOST_FOREIGN_RULE,$(source))))
 
