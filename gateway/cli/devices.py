@@ -164,7 +164,7 @@ def _give_password(
 ) -> None:
     """Make a password, write what `change` makes of it, and tell it once: in the file `header`, or printed."""
     # cryptography, which it reads certificates with, takes a tenth of a second to import.
-    from gateway.provisioning.address import boards_broker
+    from gateway.provisioning.address import boards_broker, is_listening
 
     folder = BrokerFolder(settings.broker_dir)
     password = secrets.token_urlsafe(PASSWORD_BYTES)
@@ -191,6 +191,8 @@ def _give_password(
         folder.save(changed)
     tls = broker.kind is BrokerKind.MQTTS
     to_do = reload_broker(folder.path, settings.broker_reload)
+    if to_do is None and not (settings.boards_mqtt_url or settings.broker_reload or is_listening(broker.port)):
+        to_do = f"start the broker again, which opens port {broker.port}: to read its files again was not enough"
     if as_json:
         shown = {} if header is not None else {"password": password}
         print_json(

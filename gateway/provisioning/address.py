@@ -10,6 +10,8 @@ from cryptography import x509
 from gateway.broker.url import BrokerKind, BrokerUrl, parse_broker_url
 from gateway.errors import ConfigurationError
 
+CONNECT_TIMEOUT_S = 1.0
+"""Longest wait for this machine's own port."""
 _LISTENER = re.compile(r"^listener (\d+)", re.MULTILINE)
 _LISTENERS = (("tls.conf", BrokerKind.MQTTS), ("plain.conf", BrokerKind.MQTT))
 """The files of mosquitto/listeners that boards can use, the better first."""
@@ -34,6 +36,15 @@ def boards_broker(folder: Path, url: str) -> BrokerUrl | None:
                 host = _certified_host(folder) if kind is BrokerKind.MQTTS else own_address()
                 return BrokerUrl(kind, host, int(found[1]))
     return None
+
+
+def is_listening(port: int) -> bool:
+    """Whether something on this machine listens on `port`. Mosquitto opens a listener only when it starts."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), CONNECT_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
 
 
 def own_address() -> str:

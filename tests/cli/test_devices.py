@@ -12,6 +12,7 @@ from gateway.errors import BrokerRefused
 from tests.cli.conftest import CommandLine
 from tests.cli.data import add_conversation
 from tests.conformance.broker import TIMEOUT_S, Inbox, connected
+from tests.fakes.mosquitto import free_port
 from tests.mosquitto.shipped import LOCAL_PORT, PASSWORDS, ShippedBroker
 
 PLAIN_PORT = 1884
@@ -62,6 +63,18 @@ async def test_a_new_device_gets_in_with_what_its_board_is_told(cli: CommandLine
     assert password not in (broker.folder / "passwords").read_text()
     assert "The broker has been told" in told.err
     assert await works(broker, "cellar", password)
+
+
+async def test_a_port_that_the_broker_has_not_opened_yet_is_said(cli: CommandLine, broker: ShippedBroker) -> None:
+    port = free_port()
+    entry = broker.folder / "conf.d" / "plain.conf"
+    entry.write_text(entry.read_text().replace(str(broker.ports[PLAIN_PORT]), str(port)))
+    told = await cli("devices", "add", "cellar")
+    assert told.code == 0
+    assert f"Still to do: start the broker again, which opens port {port}" in told.err
+    assert "has been told" not in told.err
+    elsewhere = await cli("devices", "rotate", "cellar", "--boards-mqtt-url", BOARDS_URL)
+    assert "The broker has been told" in elsewhere.err
 
 
 async def test_other_connections_do_not_notice(cli: CommandLine, broker: ShippedBroker) -> None:
