@@ -23,7 +23,7 @@ LIMITS = CacheLimits(ttl_s=600, session_entries=2, total_bytes=5000)
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """SQLite with 100,000 messages and 50,000 turns of a thousand sessions."""
-    db = parse_url(f"sqlite:///{tmp_path_factory.mktemp('grown')}/gateway.db", 5).open()
+    db = parse_url(f"sqlite:///{tmp_path_factory.mktemp('grown')}/gateway.db", 5, create=True).open()
     migrate(db)
     at = NOW.isoformat(sep=" ", timespec="microseconds")
     insert = db.connection().executemany
@@ -87,7 +87,7 @@ def test_every_query_goes_by_an_index(grown: Database) -> None:
 
 def test_erasing_uses_the_indexes_of_what_belongs_to_a_conversation(tmp_path: Path) -> None:
     """`ON DELETE CASCADE` is not in the plan: without an index it would read the whole of each table."""
-    db = parse_url(f"sqlite:///{tmp_path}/gateway.db", 5).open()
+    db = parse_url(f"sqlite:///{tmp_path}/gateway.db", 5, create=True).open()
     migrate(db)
     for table in ("messages", "turns", "cache"):
         assert any(index.columns[0] == "session_id" for index in db.get_indexes(table)), table

@@ -20,7 +20,7 @@ def shape(db: Database) -> set[str]:
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
 async def test_an_older_database_is_upgraded_with_what_it_holds(url: str, version: int) -> None:
-    db = parse_url(url, 5).open()
+    db = parse_url(url, 5, create=True).open()
     migrate(db, MIGRATIONS[:version])
     assert SchemaVersion.select(SchemaVersion.version).scalar(db) == version
     Conversation.insert(
@@ -43,7 +43,7 @@ async def test_an_older_database_is_upgraded_with_what_it_holds(url: str, versio
     assert [message.text for message in await store.history(KITCHEN.id, 10)] == ["before", "after", "hi"]
     await store.close()
 
-    db = parse_url(url, 5).open()
+    db = parse_url(url, 5, create=True).open()
     assert SchemaVersion.select(SchemaVersion.version).scalar(db) == len(MIGRATIONS)
     assert shape(db) > before
     db.close()
@@ -53,7 +53,7 @@ async def test_a_database_from_a_newer_gateway_is_refused(url: str) -> None:
     store = Store(url)
     await store.start()
     await store.close()
-    db = parse_url(url, 5).open()
+    db = parse_url(url, 5, create=True).open()
     SchemaVersion.update(version=len(MIGRATIONS) + 1).execute(db)
     db.close()
     with pytest.raises(ConfigurationError, match=r"newer gateway .* upgrade the gateway"):
@@ -61,7 +61,7 @@ async def test_a_database_from_a_newer_gateway_is_refused(url: str) -> None:
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(url: str) -> None:
-    target = parse_url(url, 5)
+    target = parse_url(url, 5, create=True)
     db = target.open()
     migrate(db, MIGRATIONS[:1])
 
@@ -77,7 +77,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(url: str) -> None:
 
 
 def test_the_models_say_what_the_migrations_made(url: str) -> None:
-    db = parse_url(url, 5).open()
+    db = parse_url(url, 5, create=True).open()
     migrate(db)
     assert sorted(db.get_tables()) == sorted(model._meta.table_name for model in MODELS)
     for model in MODELS:
@@ -93,4 +93,4 @@ def test_a_file_that_is_no_database_is_refused_at_start(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("these are not the bytes of a database, and stay as they are" * 20)
     with pytest.raises(ConfigurationError, match="choose another file"):
-        parse_url(f"sqlite:///{path}", 5).open()
+        parse_url(f"sqlite:///{path}", 5, create=True).open()

@@ -62,7 +62,7 @@ async def test_a_gateway_writes_while_the_command_line_erases(url: str) -> None:
     statistics = await store.statistics(NOW)
     assert (statistics.total_sessions, statistics.total_conversations, statistics.total_messages) == (0, 0, 0)
     await store.close()
-    target = parse_url(url, 5)
+    target = parse_url(url, 5, create=True)
     db = target.open()
     assert db.execute_sql("SELECT (SELECT COUNT(*) FROM messages) + (SELECT COUNT(*) FROM turns)").fetchone() == (0,)
     db.close()
