@@ -30,6 +30,13 @@ CommandLine = Callable[..., Awaitable[Result]]
 
 
 @pytest.fixture
+def short_wait_for_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests without a broker: commands of this process give it up soon."""
+    for module in ("broker", "checks"):
+        monkeypatch.setattr(f"gateway.cli.{module}.CONNECT_S", 0.3)
+
+
+@pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CommandLine:
     """Runs `voice-gateway` with arguments, in an empty folder; in a thread, so that servers of the test live on."""
     monkeypatch.chdir(tmp_path)

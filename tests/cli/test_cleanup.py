@@ -65,6 +65,7 @@ async def test_a_device_that_is_connected_stays_known(cli: CommandLine) -> None:
     assert await kept(cli) == {"cellar"}
 
 
+@pytest.mark.usefixtures("short_wait_for_broker")
 async def test_json_says_what_was_removed(cli: CommandLine) -> None:
     told = await cli("cleanup", "--days", "10", "--json", "--yes", "--mqtt-url", NO_BROKER)
     assert told.code == 0

@@ -48,6 +48,7 @@ async def test_it_starts_the_embedded_broker_where_none_runs(cli: CommandLine, s
     assert any("embedded, starts here" in finding["detail"] for finding in told.json)
 
 
+@pytest.mark.usefixtures("short_wait_for_broker")
 async def test_it_says_what_to_do_where_something_fails(cli: CommandLine, server: OpenAIServer, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     server.chat.answer = Status(401)
@@ -75,6 +76,7 @@ async def test_a_clock_that_went_back_is_noticed(cli: CommandLine, server: OpenA
     assert (told.code, statuses(told.json)["clock"]) == (0, "warn")
 
 
+@pytest.mark.usefixtures("short_wait_for_broker")
 async def test_advice_is_printed_for_people(cli: CommandLine) -> None:
     told = await cli("doctor", "--llm", "openai", "--mqtt-url", "mqtt://127.0.0.1:1")
     assert told.code == 1

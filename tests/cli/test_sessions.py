@@ -95,6 +95,7 @@ async def test_forgetting_erases_that_conversation_and_its_last_state(cli: Comma
     assert [one["session_id"] for one in (await cli("sessions", "list", "--json")).json] == ["hall"]
 
 
+@pytest.mark.usefixtures("short_wait_for_broker")
 async def test_forgetting_without_a_broker_says_what_stays(cli: CommandLine) -> None:
     told = await cli("sessions", "forget", MAC, "--mqtt-url", NO_BROKER, "--json")
     assert told.code == 0
