@@ -24,7 +24,7 @@ run: .venv/.run-stamp ## Serve until Ctrl-C
 test: lint ## Format, lint, types and every test
 	@scripts/test-system-packages.sh
 	@if scripts/test-system-packages.sh --has-firmware; then $(MAKE) --no-print-directory firmware-test; fi
-	.venv/bin/pytest --cov --cov-report=term $(ARGS)
+	.venv/bin/pytest --numprocesses 3 --dist loadfile --cov --cov-report=term $(ARGS)
 
 lint: .venv/.dev-stamp ## Format, lint and types only
 	.venv/bin/ruff format --check .

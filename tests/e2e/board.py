@@ -1,6 +1,7 @@
 """The virtual board: the firmware, or another program for an ESP32, as a process, driven as a person drives a board."""
 
 import asyncio
+import fcntl
 import functools
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 from gateway.device.exchange import Signal
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
+FIRMWARE_BUILD = FIRMWARE / "build"
 HEADERS = ("mpg123.h", "openssl/ssl.h")
 PACKAGES = "g++ make libmpg123-dev libssl-dev"
 PATIENCE_S = 20.0
@@ -42,7 +44,11 @@ def build_board(**choices: str) -> Path:
         pytest.skip(missing)
     command = ["make", "-C", str(FIRMWARE), "host", "SANITIZE=1", f"-j{os.cpu_count()}"]
     command += [f"{name}={value}" for name, value in choices.items()]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    FIRMWARE_BUILD.mkdir(exist_ok=True)
+    # Tests in several processes build in the same folder.
+    with (FIRMWARE_BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-4000:]
     found = re.search(r"^built firmware/(\S+);", built.stdout, re.MULTILINE)
     assert found, built.stdout
