@@ -8,12 +8,20 @@ from pathlib import Path
 
 COMMAND = "voice-gateway"
 _CALL = re.compile(rf"(?<![\w/.-]){COMMAND} (?=[a-z])")
+_INSTALL = re.compile(r"(?<![\w/.-])pip (?=install )")
 
 
 def as_called(text: str) -> str:
-    """`text` with each command in it (`voice-gateway run`) as it is to be typed here (`.venv/bin/voice-gateway run`);
-    nothing changes where the shell finds the program by its name alone."""
-    return _CALL.sub(lambda _: f"{_program()} ", text)
+    """`text` with each command in it (`voice-gateway run`) as it is to be typed here (`.venv/bin/voice-gateway run`),
+    and so with `pip install`, which is to install beside it; nothing changes where the shell finds the program by its
+    name alone."""
+    program = _program()
+    if program == COMMAND:
+        return text
+    pip = Path(sys.argv[0]).with_name("pip")
+    if pip.exists():
+        text = _INSTALL.sub(lambda _: f"{shlex.quote(str(pip))} ", text)
+    return _CALL.sub(lambda _: f"{program} ", text)
 
 
 def _program() -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from gateway.cli.calling import as_called
 from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
 from gateway.cli.running import run_async
@@ -54,7 +55,10 @@ def engines(loaded: Loaded, as_json: AsJson = False) -> None:
             {"engines": known, "chosen": _chosen(choice) if choice else None, "problem": problem and str(problem)}
         )
     else:
-        rows = [(one["stage"], one["engine"], "yes" if one["usable"] else f"no: {one['reason']}") for one in known]
+        rows = [
+            (one["stage"], one["engine"], "yes" if one["usable"] else as_called(f"no: {one['reason']}"))
+            for one in known
+        ]
         typer.echo(table(("stage", "engine", "usable"), rows))
         if choice:
             typer.echo("\nA run uses:")

@@ -11,6 +11,7 @@ import pytest
 
 from gateway import __version__
 from gateway.cli import COMMANDS
+from gateway.cli.calling import as_called
 from gateway.config import Settings
 from gateway.settings_sources import option_name
 from tests.cli.conftest import CommandLine
@@ -187,3 +188,19 @@ async def test_commands_that_are_told_can_be_typed_as_they_stand(tmp_path: Path,
     assert unknown.stderr.startswith("voice-gateway: the database URL")
     refused = await asyncio.to_thread(call, "talk")
     assert f"one of them: {told.replace('run', 'talk')} question.wav" in refused.stderr
+
+
+def test_what_is_to_be_installed_is_installed_beside_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "voice-gateway"
+    program.parent.mkdir()
+    for name in ("voice-gateway", "pip"):
+        program.with_name(name).touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bin/voice-gateway"])
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    advice = "one more package: pip install 'mqtt-voice-gateway[mic]'"
+    assert as_called(advice) == advice.replace("pip install", "bin/pip install")
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert as_called(advice) == advice
