@@ -24,6 +24,10 @@
 
 namespace {
 
+// Serial input that waits while the loop is busy: a whole set of pasted settings, while the loop tries to reach the
+// broker whose address they correct. The core's own 256 bytes would lose the last lines, `save` among them.
+constexpr size_t serial_input_bytes = 1024;
+
 shell::Settings settings;
 shell::Identity identity;
 shell::I2sMicrophone microphone;
@@ -52,6 +56,7 @@ voice::NodeOptions node_options() {
 }  // namespace
 
 void setup() {
+  Serial.setRxBufferSize(serial_input_bytes);  // before begin()
   Serial.begin(115200);
   settings.load();
   console.begin();
@@ -86,4 +91,7 @@ void loop() {
   }
   node.tick(millis());
   led.show(node.indication(), now);
+  // Nothing is wanted more often; a loop without a pause would ask the network stack thousands of times a second, and
+  // keep the core hot.
+  delay(1);
 }

@@ -7,6 +7,7 @@
 class HardwareSerial : public Stream {
  public:
   void begin(unsigned long) {}
+  size_t setRxBufferSize(size_t bytes);
   void setDebugOutput(bool) {}
   operator bool() const { return true; }
   using Print::write;

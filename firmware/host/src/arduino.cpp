@@ -77,6 +77,11 @@ size_t Print::print(unsigned long value, int base) {
 
 HardwareSerial Serial;
 
+size_t HardwareSerial::setRxBufferSize(size_t bytes) {
+  host::console().set_serial_buffer(bytes);
+  return bytes;
+}
+
 size_t HardwareSerial::write(uint8_t byte) { return write(&byte, 1); }
 
 size_t HardwareSerial::write(const uint8_t* bytes, size_t size) {

@@ -13,9 +13,9 @@ namespace host {
 
 namespace {
 
-// Of the real core: the receive buffer of HardwareSerial. What does not fit is lost.
-constexpr size_t serial_buffer_bytes = 256;
 constexpr size_t longest_line = 4096;
+// 115200 baud, 10 bits a byte.
+constexpr uint64_t serial_bytes_per_s = 11'520;
 
 volatile sig_atomic_t interrupted = 0;
 
@@ -37,14 +37,19 @@ void Console::begin() {
 
 void Console::poll(uint64_t us) {
   clock().wait(us, STDIN_FILENO);
+  // What the serial line has brought since the last look: much, if the program was busy meanwhile.
+  const uint64_t now_us = clock().now_us();
+  uint64_t arrived = (now_us - polled_at_us_) * serial_bytes_per_s / 1'000'000;
+  polled_at_us_ = now_us;
   // Byte by byte: a restart (exec) must not lose lines in a buffer of the process that was.
   while (!ended() && input_ready()) {
     char byte = 0;
     if (read(STDIN_FILENO, &byte, 1) != 1) {
       end();
     } else if (byte == '\n') {
-      take_line();
-      return;
+      const size_t size = line_.size() + 1;
+      if (take_line() || size > arrived) return;
+      arrived -= size;
     } else if (line_.size() < longest_line) {
       line_ += byte;
     }
@@ -53,17 +58,18 @@ void Console::poll(uint64_t us) {
 
 bool Console::ended() const { return ended_ || interrupted; }
 
-void Console::take_line() {
+bool Console::take_line() {
   std::string line;
   line.swap(line_);
   if (!line.empty() && line[0] == '!') {
     run_command(line);
-    return;
+    return true;
   }
   line += '\n';
   for (const char byte : line) {
-    if (serial_input_.size() < serial_buffer_bytes) serial_input_.push_back(static_cast<uint8_t>(byte));
+    if (serial_input_.size() < serial_buffer_bytes_) serial_input_.push_back(static_cast<uint8_t>(byte));
   }
+  return false;
 }
 
 void Console::report(const char* format, ...) {

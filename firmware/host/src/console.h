@@ -15,7 +15,8 @@ class Console {
  public:
   void begin();
 
-  // Waits up to `us` for input and takes at most one line of it.
+  // Waits up to `us` for input and takes one line of it, or as many as have arrived since the last call; the program
+  // sees what each line of the hardware does before the next is taken.
   void poll(uint64_t us);
 
   // Prints a line of the hardware.
@@ -24,6 +25,7 @@ class Console {
   // The serial console's side: what was typed, and what it prints. It is printed by whole lines, so that none of the
   // hardware's falls into the middle.
   std::deque<uint8_t>& serial_input() { return serial_input_; }
+  void set_serial_buffer(size_t bytes) { serial_buffer_bytes_ = bytes; }
   void serial_output(const uint8_t* bytes, size_t size);
   void flush();
 
@@ -32,9 +34,13 @@ class Console {
   void end() { ended_ = true; }
 
  private:
-  void take_line();
+  // True: it was one of the hardware's.
+  bool take_line();
 
   std::string line_;
+  uint64_t polled_at_us_ = 0;
+  // Of the real core: the receive buffer of HardwareSerial. What does not fit is lost.
+  size_t serial_buffer_bytes_ = 256;
   std::deque<uint8_t> serial_input_;
   std::string serial_line_;
   bool ended_ = false;
