@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from gateway.broker import embedded
 from gateway.broker.mqtt import MqttBroker
@@ -44,6 +45,21 @@ async def clear_state(settings: Settings, spelling: str) -> str | None:
         except BrokerUnavailable as error:
             return str(error)
         await _clear(broker, [topics.device(spelling, Leaf.STATE)])
+        return broker.trouble
+
+
+async def say_offline(url: BrokerUrl, ca_file: Path | None, topics: Topics, spelling: str) -> str | None:
+    """Say what the device's will would have said. Mosquitto keeps the will back of one whose login has ended.
+
+    Returns why not, if the broker could not be told.
+    """
+    broker = MqttBroker(url, receive=lambda _: None, ca_file=ca_file)
+    async with broker:
+        try:
+            await broker.connected_once(CONNECT_S)
+        except BrokerUnavailable as error:
+            return str(error)
+        await broker.publish(topics.device(spelling, Leaf.ONLINE), b"offline", qos=1, retain=True)
         return broker.trouble
 
 

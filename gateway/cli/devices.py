@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.broker.url import BrokerKind
+from gateway.broker.url import BrokerKind, parse_broker_url
 from gateway.cli.asking import Yes, confirmed
 from gateway.cli.calling import as_called
 from gateway.cli.options import AsJson, examples, takes_settings
@@ -24,6 +24,7 @@ from gateway.provisioning.logins import GATEWAY, Device, Logins, login_name
 from gateway.provisioning.password_file import SALT_BYTES
 from gateway.provisioning.reload import reload_broker
 from gateway.settings_sources import Loaded
+from gateway.wire.topics import Topics
 
 PASSWORD_BYTES = 24
 HEADER_MODE = 0o600
@@ -40,8 +41,8 @@ Header = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace a header that is there; its wireless network stays.")]
 
-takes_broker = takes_settings("broker_dir", "broker_reload")
-takes_boards_broker = takes_settings("broker_dir", "broker_reload", "boards_mqtt_url", "root_topic")
+takes_broker = takes_settings("broker_dir", "broker_reload", "root_topic", "mqtt_ca_file")
+takes_boards_broker = takes_settings("broker_dir", "broker_reload", "boards_mqtt_url", "root_topic", "mqtt_ca_file")
 
 
 def register(app: typer.Typer) -> None:
@@ -100,7 +101,7 @@ def rotate(
         found = logins.device(device)
         return logins.with_password(found.spelling, password, secrets.token_bytes(SALT_BYTES)), found
 
-    _give_password(loaded.settings, change, "New password for", header, force=force, as_json=as_json)
+    _give_password(loaded.settings, change, "New password for", header, force=force, as_json=as_json, ends_old=True)
 
 
 @takes_broker
@@ -115,6 +116,8 @@ def remove(loaded: Loaded, device: DeviceArgument, yes: Yes = False, as_json: As
         logins = folder.logins()
         folder.save(logins.without(logins.device(device)))
     to_do = reload_broker(settings.broker_dir, settings.broker_reload)
+    if to_do is None:
+        _say_offline(settings, folder, found)
     if as_json:
         print_json({"removed": found.spelling, "to_do": to_do})
         return
@@ -161,8 +164,10 @@ def _give_password(
     *,
     force: bool,
     as_json: bool,
+    ends_old: bool = False,
 ) -> None:
-    """Make a password, write what `change` makes of it, and tell it once: in the file `header`, or printed."""
+    """Make a password, write what `change` makes of it, and tell it once: in the file `header`, or printed. `ends_old`:
+    a board that is connected with an old one is not any more."""
     # cryptography, which it reads certificates with, takes a tenth of a second to import.
     from gateway.provisioning.address import boards_broker, is_listening
 
@@ -191,6 +196,8 @@ def _give_password(
         folder.save(changed)
     tls = broker.kind is BrokerKind.MQTTS
     to_do = reload_broker(folder.path, settings.broker_reload)
+    if ends_old and to_do is None:
+        _say_offline(settings, folder, device)
     if to_do is None and not (settings.boards_mqtt_url or settings.broker_reload or is_listening(broker.port)):
         to_do = f"start the broker again, which opens port {broker.port}: to read its files again was not enough"
     if as_json:
@@ -245,6 +252,19 @@ def _old_header(header: Path | None, *, force: bool) -> str:
     if not force:
         raise ConfigurationError(f"{header} is there already; replace it with --force, or name another")
     return old
+
+
+def _say_offline(settings: Settings, folder: BrokerFolder, device: Device) -> None:
+    """Have the broker keep that a device whose connection was ended is offline, with the gateway's own login."""
+    from gateway.cli.broker import say_offline  # slow to import
+
+    try:
+        url = parse_broker_url(folder.gateway_url())
+        left = asyncio.run(say_offline(url, settings.mqtt_ca_file, Topics(settings.root_topic), device.spelling))
+    except ConfigurationError as error:
+        left = str(error)
+    if left:
+        typer.echo(f"If it was online, the broker goes on saying so until it connects again: {left}", err=True)
 
 
 def _tell(to_do: str | None) -> None:

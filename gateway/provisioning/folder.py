@@ -35,6 +35,18 @@ class BrokerFolder:
         """The gateway's own login, as an environment file."""
         return self.path / "gateway.env"
 
+    def gateway_url(self) -> str:
+        """The broker with the gateway's login, as `gateway_env` has it.
+
+        Raises:
+            ConfigurationError: it is not there, or may not be read.
+        """
+        name = "GATEWAY_MQTT_URL="
+        for line in self._text(self.gateway_env.name).splitlines():
+            if line.startswith(name):
+                return line.removeprefix(name)
+        raise ConfigurationError(f"the gateway's login is not in {self.gateway_env}")
+
     def logins(self) -> Logins:
         """Read them; none when none were made yet.
 

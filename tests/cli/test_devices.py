@@ -5,9 +5,11 @@ import stat
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from gateway.broker.protocol import Incoming
 from gateway.errors import BrokerRefused
 from tests.cli.conftest import CommandLine
 from tests.cli.data import add_conversation
@@ -159,6 +161,37 @@ async def test_a_removed_device_is_cut_off(cli: CommandLine, broker: ShippedBrok
                 await asyncio.sleep(0.01)
         assert kitchen.connects == 1
     assert [one["id"] for one in (await cli("devices", "list", "--json")).json] == ["hall"]
+
+
+@pytest.mark.parametrize("command", [("remove", "kitchen", "--yes"), ("rotate", "kitchen", "--json")])
+async def test_whose_connection_is_ended_is_offline(
+    cli: CommandLine, broker: ShippedBroker, command: tuple[str, ...]
+) -> None:
+    """Its will, which says so otherwise, Mosquitto keeps back."""
+    (name, password), local = broker.login("gateway"), broker.ports[LOCAL_PORT]
+    (broker.folder / "gateway.env").write_text(f"GATEWAY_MQTT_URL=mqtt://{name}:{quote(password)}@127.0.0.1:{local}\n")
+    inbox = Inbox()
+    async with (
+        connected(local, "voice/+/online", receive=inbox, login=(name, password)),
+        connected(broker.ports[PLAIN_PORT], login=broker.login("kitchen")) as kitchen,
+    ):
+        await kitchen.publish("voice/kitchen/online", b"online", qos=1)
+        await inbox.has(1)
+        told = await cli("devices", *command)
+        assert (told.code, "goes on saying" in told.err) == (0, False)
+        await inbox.has(2)
+    kept = Inbox()
+    async with connected(local, "voice/+/online", receive=kept, login=(name, password)):
+        await kept.has(1)
+    assert kept.messages == [Incoming("voice/kitchen/online", b"offline", retained=True)]
+
+
+async def test_without_the_gateway_s_login_it_says_that_a_removed_device_may_be_shown_as_online(
+    cli: CommandLine, broker: ShippedBroker
+) -> None:
+    told = await cli("devices", "remove", "kitchen", "--yes")
+    assert told.code == 0
+    assert "gateway.env" in told.err
 
 
 async def test_the_list_says_what_is_known(cli: CommandLine, broker: ShippedBroker, tmp_path: Path) -> None:
