@@ -8,6 +8,7 @@ import os
 import signal
 import tempfile
 import time
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -64,14 +65,21 @@ class OwnGateway:
         self._process = context.Process(
             target=_be_gateway, args=(self.settings, its_end), name="own gateway", daemon=True
         )
-        self._process.start()
+        # Ctrl-C in a terminal reaches that process too; when to end is for the command to say. It inherits what is
+        # blocked, and so is deaf from the beginning, while it imports. The start of the tracker would unblock it again.
+        resource_tracker.ensure_running()
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         its_end.close()
         try:
             told = await self._told(START_S)
             if isinstance(told, Exception):
                 raise told
             if not isinstance(told, BrokerUrl):
-                raise ConfigurationError(f"the simulator's own gateway did not start within {START_S:g} s")
+                raise ConfigurationError(f"the simulator's own gateway ended, or did not start within {START_S:g} s")
             self.url = told
         except BaseException:
             # It may still be loading, and hears nothing of the pipe meanwhile.
@@ -114,8 +122,6 @@ class OwnGateway:
 
 def _be_gateway(settings: Settings, pipe: Connection) -> None:
     """The life of the process: serve until something, or the end of the command, comes through `pipe`."""
-    # Ctrl-C in a terminal reaches this process too; when to end is for the command to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger().addHandler(logging.NullHandler())
     asyncio.run(_serve(settings, pipe))
 

@@ -1,8 +1,10 @@
 """`voice-gateway simulate`: what it tells and how it ends. What it checks is tested in tests/simulator."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -124,16 +126,34 @@ async def test_a_wrong_login_is_said_at_once_and_nothing_else_is_advised(cli: Co
 
 
 async def test_with_a_gateway_of_its_own_one_command_is_a_load_test(cli: CommandLine) -> None:
-    told = await cli(
-        *("simulate", "--own-gateway", "--devices", "3", "--minutes", "0.1", "--ramp", "1s", "--pause", "500ms"),
-        *("--form", "mixed", "--language", "en", "--json"),
+    """A Ctrl-C, which in a terminal reaches the gateway's process too, is for the command alone, however early."""
+    simulating = asyncio.ensure_future(
+        cli(
+            *("simulate", "--own-gateway", "--devices", "3", "--minutes", "0.06", "--ramp", "1s", "--pause", "100ms"),
+            *("--form", "mixed", "--language", "en", "--json"),
+        )
     )
+    await asyncio.to_thread(_interrupt_the_gateway_that_starts)
+    told = await simulating
     assert told.code == 0, (told.out, told.err)
     data = told.json
     assert data["ok"]
     assert data["memory_checked"]
     assert data["answers"] >= 3
     assert data["gateway"]["cpu_cores"] > 0
+
+
+def _interrupt_the_gateway_that_starts() -> None:
+    """Send a Ctrl-C to the process of the gateway while it imports, which takes it seconds."""
+    give_up_at = time.monotonic() + 60
+    while time.monotonic() < give_up_at:
+        for process in multiprocessing.active_children():
+            if "_pydantic_core" in Path(f"/proc/{process.pid}/maps").read_text():
+                assert process.pid is not None
+                os.kill(process.pid, signal.SIGINT)
+                return
+        time.sleep(0.01)
+    raise TimeoutError("no gateway was started")
 
 
 @pytest.mark.usefixtures("question")
