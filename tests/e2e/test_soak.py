@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.soak.__main__ import soak, table
+from tests.e2e.board import build_board
 
 pytestmark = pytest.mark.timeout(400)
 """It may have to build the board."""
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.timeout(400)
 
 async def test_questions_with_a_link_that_drops_all_the_time(tmp_path: Path) -> None:
     told: list[str] = []
-    result = await soak(turns=6, drop_every_s=8, seed=1, folder=tmp_path, tell=told.append)
+    result = await soak(build_board(), turns=6, drop_every_s=8, seed=1, folder=tmp_path, tell=told.append)
     assert result["defects"] == [], told
     assert result["whole"] == 6
     assert result["drops"]

@@ -1,6 +1,7 @@
 #include "commands.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,26 @@
 #include "room.h"
 #include "sound.h"
 
+#ifdef __SANITIZE_ADDRESS__
+// Of GCC's sanitizer, which comes without a header.
+extern "C" size_t __sanitizer_get_current_allocated_bytes();
+#endif
+
 namespace host {
 
 namespace {
 
 // Tells the process after the exec that the file of the speaker is to be gone on with.
 constexpr char restarted_variable[] = "VIRTUAL_BOARD_RESTARTED";
+
+// Memory that the program has allocated and not freed.
+size_t heap_bytes() {
+#ifdef __SANITIZE_ADDRESS__
+  return __sanitizer_get_current_allocated_bytes();
+#else
+  return mallinfo2().uordblks;
+#endif
+}
 
 using Action = void (*)(const std::string& argument);
 
@@ -70,12 +85,13 @@ void report_counters() {
   const SoundCounters& sound = sound_counters();
   console().report(
       "counters uptime_ms=%llu stalled_ms=%llu microphone_lost=%llu speaker_samples=%llu speaker_underruns=%llu "
-      "speaker_underrun_samples=%llu connects=%llu bytes_sent=%llu bytes_received=%llu",
+      "speaker_underrun_samples=%llu connects=%llu bytes_sent=%llu bytes_received=%llu heap_bytes=%zu",
       static_cast<unsigned long long>(clock().now_us() / 1000),
       static_cast<unsigned long long>(clock().stalled_us() / 1000), static_cast<unsigned long long>(sound.lost),
       static_cast<unsigned long long>(sound.played), static_cast<unsigned long long>(sound.underruns),
       static_cast<unsigned long long>(sound.underrun_samples), static_cast<unsigned long long>(radio().connects),
-      static_cast<unsigned long long>(radio().bytes_sent), static_cast<unsigned long long>(radio().bytes_received));
+      static_cast<unsigned long long>(radio().bytes_sent), static_cast<unsigned long long>(radio().bytes_received),
+      heap_bytes());
 }
 
 void restart() {
