@@ -160,7 +160,7 @@ void MqttLink::tell_why_not() {
 // button with it, for the 10 s that a write may take.
 bool MqttLink::writable() {
   const int fd = socket_.fd();
-  if (fd < 0) return false;
+  if (fd <= 0) return false;  // 0: what NetworkClientSecure says once it has been stopped; it is the console's
   fd_set set;
   FD_ZERO(&set);
   FD_SET(fd, &set);
