@@ -2,6 +2,7 @@
 
 import ipaddress
 import secrets
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -139,6 +140,7 @@ def certs(
     to_do = None if new else reload_broker(folder.path, settings.broker_reload)
     ends = server.certificate.not_valid_after_utc
     names = [*hosts, *map(str, addresses)]
+    in_shell = shlex.quote(str(folder.path))
     if as_json:
         print_json({"ca": files.ca, "new_ca": new, "names": names, "not_after": ends, "header": header, "to_do": to_do})
         return
@@ -153,7 +155,7 @@ def certs(
             (
                 f"Its authority is new. Who has {files.path}/ca.key can pass for the broker: keep it.",
                 "Next:",
-                f"  broker   cp {folder.path}/listeners/tls.conf {folder.path}/conf.d/, and start it again",
+                f"  broker   cp {in_shell}/listeners/tls.conf {in_shell}/conf.d/, and start it again",
                 f"  boards   {'built with ' + str(header) if header else _HEADER_ADVICE}, in a -tls environment",
                 f"  gateway  on another machine: GATEWAY_MQTT_CA_FILE=ca.crt GATEWAY_MQTT_URL=mqtts://…@{names[0]}:8883",
             )
@@ -174,7 +176,8 @@ def _gateway_broker(url: str) -> BrokerUrl:
 def _write_gateway_env(folder: BrokerFolder, broker: BrokerUrl, password: str) -> None:
     # Our passwords need no percent-encoding, and no quoting in a shell.
     url = f"{broker.kind}://{GATEWAY}:{password}@{broker.address}"
-    note = f"# The gateway's login: set -a; . {folder.gateway_env}; set +a. Also for EnvironmentFile= and env_file:."
+    env = shlex.quote(str(folder.gateway_env))
+    note = f"# The gateway's login: set -a; . {env}; set +a. Also for EnvironmentFile= and env_file:."
     replace_file(folder.gateway_env, f"{note}\nGATEWAY_MQTT_URL={url}\n", mode=0o600)
 
 
@@ -193,8 +196,8 @@ def _show(folder: BrokerFolder, made: dict[str, str], to_do: str | None, *, as_j
             as_called(
                 f"The gateway's login is in {env}. By hand, broker and gateway are run like this, each in\n"
                 "a terminal (docs/broker.md has the service, docs/docker.md containers):\n"
-                f"  cd {folder.path} && mosquitto -c mosquitto.conf\n"
-                f"  set -a; . {env}; set +a; voice-gateway run"
+                f"  cd {shlex.quote(str(folder.path))} && mosquitto -c mosquitto.conf\n"
+                f"  set -a; . {shlex.quote(str(env))}; set +a; voice-gateway run"
             ),
             err=True,
         )

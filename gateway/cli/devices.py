@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,10 +184,11 @@ def _give_password(
         changed, device = change(logins, password)
         broker = boards_broker(folder.path, settings.boards_mqtt_url)
         if broker is None:
+            in_shell = shlex.quote(str(folder.path))
             raise ConfigurationError(
                 "no board can reach this broker yet. Let them in with one of these, and start the broker again:\n"
-                f"  cp {folder.path}/listeners/tls.conf {folder.path}/conf.d/    (first: voice-gateway broker certs)\n"
-                f"  cp {folder.path}/listeners/plain.conf {folder.path}/conf.d/  (only on a network that you trust)\n"
+                f"  cp {in_shell}/listeners/tls.conf {in_shell}/conf.d/    (first: voice-gateway broker certs)\n"
+                f"  cp {in_shell}/listeners/plain.conf {in_shell}/conf.d/  (only on a network that you trust)\n"
                 "or say where boards reach another one with --boards-mqtt-url mqtt://HOST:PORT"
             )
         board = BoardSettings(device, password, broker.host, broker.port, settings.root_topic)

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             "voice-gateway health",
-            "voice-gateway health --mqtt-url mqtt://user:password@broker.local:1883",
+            "set -a; . mosquitto/gateway.env; set +a; voice-gateway health    # the login is on no command line",
             "until voice-gateway health; do sleep 1; done    # wait for a gateway that is starting",
         )
     )(health)

@@ -73,6 +73,21 @@ async def test_the_gateway_s_own_password_is_shown_nowhere_but_in_its_file(
     assert "gateway.env" in told.err
 
 
+async def test_the_commands_that_it_prints_work_in_a_folder_with_a_space(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ShippedBroker(tmp_path / "Ana's files").folder
+    monkeypatch.setenv("GATEWAY_BROKER_DIR", str(folder))
+    told = await cli("broker", "init", "--gateway-url", "mqtt://broker.lan:1884")
+    (entering,) = re.findall(r"  (cd .*) && mosquitto", told.err)
+    (sourcing,) = re.findall(r"  (set -a; .*); voice-gateway run", told.err)
+    shell = f"{entering} && pwd; {sourcing}; echo $GATEWAY_MQTT_URL"
+    printed = await asyncio.to_thread(subprocess.run, ["sh", "-c", shell], capture_output=True, text=True, check=True)
+    where, url = printed.stdout.splitlines()
+    assert where == str(folder)
+    assert url.endswith("@broker.lan:1884")
+
+
 async def test_done_again_it_changes_nothing(cli: CommandLine, broker: ShippedBroker) -> None:
     await init(cli, broker)
     before = (broker.folder / "passwords").read_text(), gateway_url(broker)
