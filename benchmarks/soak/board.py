@@ -27,7 +27,6 @@ class Sound:
 
     began: float
     ended: float
-    underruns: int
     heard: tuple[Stretch, ...]
 
 
@@ -152,12 +151,12 @@ class WatchedBoard:
             self.said.append(int(found[1]))
         elif line.startswith("!speaker start"):
             self._playing_since = time.monotonic()
-        elif found := re.match(r"!speaker stop samples=(\d+) underruns=(\d+) underrun_samples=(\d+)", line):
-            self._keep_sound(int(found[1]) + int(found[3]), int(found[2]))
+        elif found := re.match(r"!speaker stop samples=(\d+) .*underrun_samples=(\d+)", line):
+            self._keep_sound(int(found[1]) + int(found[2]))
 
-    def _keep_sound(self, samples: int, underruns: int) -> None:
+    def _keep_sound(self, samples: int) -> None:
         heard, rate = soundfile.read(self._file, samples, self._position, dtype="int16")
         self._position += samples
         assert self._playing_since is not None
-        self.sounds.append(Sound(self._playing_since, time.monotonic(), underruns, tuple(stretches(heard, rate))))
+        self.sounds.append(Sound(self._playing_since, time.monotonic(), tuple(stretches(heard, rate))))
         self._playing_since = None

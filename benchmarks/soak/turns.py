@@ -50,11 +50,8 @@ class Turn:
     failures: list[str] = field(default_factory=list)
     outcome: str = ""
     disturbed: bool = False
+    underruns: int = 0
     defects: list[str] = field(default_factory=list)
-
-    @property
-    def underruns(self) -> int:
-        return sum(sound.underruns for sound in self.sounds)
 
     @property
     def idle_after_s(self) -> float:
@@ -106,6 +103,7 @@ class Conversation:
         turn.idle = await self._idle(turn.asked)
         turn.sounds += board.sounds[first_sound:]
         turn.failures = [name for name in FAILURES if board.counters.get(name, 0) > counters.get(name, 0)]
+        turn.underruns = board.counters.get("underruns", 0) - counters.get("underruns", 0)
         if board.said[said] < 100:
             turn.failures.append(f"only {board.said[said]} % recorded")
         turn.disturbed = any(
