@@ -1,5 +1,5 @@
-// Copy this file to secrets.h (git ignores it), fill it in, and build. Every line may be left out: what is missing can be
-// set over the serial line ("help" there), and what is set there wins over what is built in here.
+// Copy this file to secrets.h (git ignores it), fill it in, and build. Every line may be left out: what is missing can
+// be set over the serial line ("help" there), and what is set there wins over what is built in here.
 #ifndef VOICE_SECRETS_H
 #define VOICE_SECRETS_H
 
