@@ -223,7 +223,7 @@ class Gateway:
         stack.push_async_callback(stop)
 
     def _subscriptions(self) -> list[Subscription]:
-        # A device's own messages at one QoS, for order is kept within one only: where many devices come at once, a hello
+        # A device's own messages at one QoS, for order is kept within one only: when many devices come at once a hello
         # at QoS 1 waits behind what is in flight, and an abort would end the turn that was begun after it.
         qos = dict.fromkeys((Leaf.IN, Leaf.HELLO, Leaf.CONTROL), self.settings.mqtt_qos_in)
         devices = [Subscription(self._topics.every_device(leaf), qos.get(leaf, 1)) for leaf in UPLINK]

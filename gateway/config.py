@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     mqtt_keepalive_s: Count = Field(60, description="MQTT keep-alive, in seconds")
     mqtt_ca_file: UserPath | None = Field(None, description="CA certificate (PEM) that signs an mqtts:// broker")
     mqtt_qos_in: Literal[0, 1] = Field(
-        0, description="QoS of the subscription to audio, hello and control; at 1, brokers drop more when a subscriber stalls"
+        0,
+        description="QoS of the subscription to audio, hello and control; at 1, brokers drop more when a subscriber stalls",
     )
     mqtt_qos_out: Literal[0, 1] = Field(0, description="QoS at which replies are published")
     root_topic: RootTopic = Field("voice", description="First level(s) of every topic")
