@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     mqtt_ca_file: UserPath | None = Field(None, description="CA certificate (PEM) that signs an mqtts:// broker")
     mqtt_qos_in: Literal[0, 1] = Field(
         0,
-        description="QoS of the subscription to audio, hello and control; at 1, brokers lose more to a stalled subscriber",
+        description="QoS of the subscription to audio, hello and control; at 1, brokers lose more for a stalled reader",
     )
     mqtt_qos_out: Literal[0, 1] = Field(0, description="QoS at which replies are published")
     root_topic: RootTopic = Field("voice", description="First level(s) of every topic")
