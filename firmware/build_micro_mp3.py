@@ -17,7 +17,7 @@ def build(env, source):
     return env.Object(
         source,
         CPPPATH=[*env["CPPPATH"], str(root / "opencore-mp3dec"), str(root / "opencore-mp3dec" / "oscl")],
-        # The decoder's tables and state are read for every sample: fast internal memory first, also on boards with PSRAM.
+        # Its tables and state are read for every sample: fast internal memory first, also on boards with PSRAM.
         CPPDEFINES=[*env["CPPDEFINES"], "MP3_DECODER_PREFER_INTERNAL"],
         CCFLAGS=[*env["CCFLAGS"], "-O2", "-w"],
     )
