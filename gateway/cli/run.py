@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
             "voice-gateway run",
-            "voice-gateway run --mqtt-url mqtt://user:password@broker.local:1883 --language en",
+            "GATEWAY_MQTT_URL=mqtt://user:password@broker.local:1883 voice-gateway run --language en",
             "voice-gateway run --config gateway.toml --log-format json",
             "OPENAI_BASE_URL=http://localhost:11434/v1 voice-gateway run --llm openai --llm-model llama3.2:3b",
         )

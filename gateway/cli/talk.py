@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
             "voice-gateway talk --text '¿Qué hora es?'",
             "voice-gateway talk question.wav --codec adpcm --output reply.mp3 --play",
             "voice-gateway talk --mic --language en",
-            "voice-gateway talk question.flac --mqtt-url mqtt://user:password@broker.local --json | jq .said",
+            "GATEWAY_MQTT_URL=mqtt://user:password@broker.local voice-gateway talk question.flac --json | jq .said",
         )
     )(talk)
 
