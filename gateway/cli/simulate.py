@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
             "voice-gateway simulate --own-gateway                      # nothing else is needed",
             "voice-gateway simulate --devices 50 --minutes 2 --own-gateway --form mixed --barge-in 10%",
             "voice-gateway simulate --devices 50 --wav q.wav --minutes 2 --loss 2% --duplicate --reorder --jitter 30ms",
-            "GATEWAY_MQTT_URL=mqtt://user:password@broker.local voice-gateway simulate --slow-consumer --json | jq .checks",
+            "GATEWAY_MQTT_URL=mqtt://user:password@broker.local voice-gateway simulate --json | jq .checks",
         )
     )(simulate)
 

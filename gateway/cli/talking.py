@@ -97,8 +97,8 @@ async def _connected(device: SoftwareDevice) -> AsyncIterator[None]:
         await device.start()
     except BrokerRefused as error:
         raise BrokerRefused(
-            f"{error}\nThe login is part of the address (GATEWAY_MQTT_URL=mqtt://user:password@host); an embedded broker's"
-            " password is in the gateway's data folder (--data-dir)"
+            f"{error}\nThe login is part of the address (GATEWAY_MQTT_URL=mqtt://user:password@host);"
+            " an embedded broker's password is in the gateway's data folder (--data-dir)"
         ) from error
     except BrokerUnavailable as error:
         raise BrokerUnavailable(

@@ -177,7 +177,7 @@ async def test_a_refused_login_is_said_at_once(cli: CommandLine, question: str) 
         told = await cli("talk", question, "--mqtt-url", broker.url.replace("right", "wrong"))
     assert told.code == 1
     assert "not authorised: check user and password" in told.err
-    assert "--mqtt-url mqtt://user:password@host" in told.err
+    assert "GATEWAY_MQTT_URL=mqtt://user:password@host" in told.err
     assert "Start the gateway" not in told.err
 
 
