@@ -194,7 +194,7 @@ def table(result: Result) -> str:
         ("  while", ", ".join(f"{count} {state}" for state, count in during.items()) or "none"),
         ("  longest way back", f"{max((drop['back_s'] for drop in result['drops']), default=0):.1f} s"),
         ("connection", f"lost {result['connections_lost']} times, {result['reconnects']} reconnects"),
-        ("idle again", f"at most {result['idle_after_s']:.1f} s after the last sound"),
+        ("idle again", f"at most {result['idle_after_s']:.1f} s after the end of question and answer"),
         ("underruns", f"{underruns['with_a_drop']} with a drop, {underruns['without']} without"),
         ("memory allocated", f"{allocated['a_quarter_in']} KiB a quarter in, {allocated['at_the_end']} KiB at the end"),
         ("  resident", f"{resident['a_quarter_in']} KiB a quarter in, {resident['at_the_end']} KiB at the end"),

@@ -55,9 +55,9 @@ class Turn:
 
     @property
     def idle_after_s(self) -> float:
-        """Between the last sound, or the end of the question, and being idle."""
-        ends = [sound.ended for sound in self.sounds if sound.ended <= self.idle]
-        return self.idle - max([self.asked, *ends])
+        """Between the end of the answer, or of the question if there was none, and being idle."""
+        answers = [sound for sound in self.sounds if {each.what for each in sound.heard} - {ERROR}]
+        return self.idle - max([self.asked, *(min(sound.ended, self.idle) for sound in answers)])
 
 
 class Conversation:
