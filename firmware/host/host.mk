@@ -44,18 +44,26 @@ HOST_LIBRARIES += -lmpg123
 endif
 
 HOST_OBJECTS := $(HOST_SOURCES:%=$(HOST_BUILD)/objects/%.o)
+HOST_PROBE := $(HOST_BUILD)/probe.o
 HOST_SKETCH_OBJECTS := $(HOST_SKETCH:%=$(HOST_PROGRAM)-objects/%.o)
 HOST_FOREIGN_OBJECTS := $(foreach source,$(HOST_FOREIGN),$(HOST_BUILD)/foreign/$(notdir $(source)).o)
 HOST_FLAGS := $(STANDARD) -g -O1 -MMD -MP $(HOST_SANITIZERS) -DARDUINO=10819 -DESP32 -DARDUINO_ARCH_ESP32 $(HOST_INCLUDES)
 HOST_SKETCH_FLAGS := -include Arduino.h -DVOICE_BOARD_$(BOARD) $(if $(TLS),-DVOICE_TLS) $(if $(SECRETS),-I$(SECRETS))
 
 .PHONY: host
-host: $(HOST_PROGRAM) ## Build the virtual board: the firmware as a Linux program (host/README.md)
+host: $(HOST_PROGRAM) $(HOST_PROBE) ## Build the virtual board: the firmware as a Linux program (host/README.md)
+	@set -- $$(nm --print-size $(HOST_PROBE) | awk '$$4 ~ /^(ram_budget|size_of_node)$$/ { print "0x" $$2 }') && \
+	    echo "voice_core takes $$(($$2)) of $$(($$1)) bytes of RAM, the MP3 decoder apart; on a board less: make size"
 	@echo "built firmware/$(HOST_PROGRAM); try it with --help"
 
 $(HOST_PROGRAM): $(HOST_OBJECTS) $(HOST_SKETCH_OBJECTS) $(HOST_FOREIGN_OBJECTS)
 	@echo "  link $@"
 	$(Q)$(CXX) $(HOST_SANITIZERS) $^ $(HOST_LIBRARIES) -o $@
+
+# Without sanitizers, which make everything larger.
+$(HOST_PROBE): size/probe.cpp Makefile host/host.mk
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(STANDARD) -MMD -MP -Ilib/voice_core/include -c $< -o $@
 
 $(HOST_OBJECTS): $(HOST_BUILD)/objects/%.o: % Makefile host/host.mk
 	@mkdir -p $(@D)
@@ -77,4 +85,4 @@ $(HOST_BUILD)/foreign/$(notdir $(1)).o: $(1) Makefile host/host.mk
 endef
 $(foreach source,$(HOST_FOREIGN),$(eval $(call HOST_FOREIGN_RULE,$(source))))
 
--include $(HOST_OBJECTS:.o=.d) $(HOST_SKETCH_OBJECTS:.o=.d) $(HOST_FOREIGN_OBJECTS:.o=.d)
+-include $(HOST_PROBE:.o=.d) $(HOST_OBJECTS:.o=.d) $(HOST_SKETCH_OBJECTS:.o=.d) $(HOST_FOREIGN_OBJECTS:.o=.d)
