@@ -313,6 +313,9 @@ class MqttBroker:
                 raise
             wire.on_socket_register_write = _register_write
             try:
+                # Of a connection that ends before it has been noted that it stands, aiomqtt forgets the end.
+                if wire.socket() is None:
+                    raise aiomqtt.MqttError("the connection was closed as soon as it stood")
                 yield client
             finally:
                 with contextlib.suppress(Exception):  # a loss that has been reported, or a broker that has stalled

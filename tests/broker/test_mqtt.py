@@ -114,6 +114,23 @@ async def test_a_cancellation_that_comes_with_the_acknowledgement_is_not_lost() 
         assert done
 
 
+async def test_a_connection_that_is_closed_as_soon_as_it_stands_is_made_again() -> None:
+    class Hasty(OddBroker):
+        async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._writers.append(writer)
+            await reader.read(65536)
+            writer.write(CONNACK)  # and the end of the stream in the same packet, or right behind it
+            if len(self._writers) <= 5:
+                writer.close()
+            else:
+                self.came.set()
+                await reader.read()
+
+    async with Hasty().running() as broker, connecting(broker.port):
+        async with asyncio.timeout(10):
+            await broker.came.wait()
+
+
 async def test_a_broker_that_hangs_up_at_once_is_not_besieged() -> None:
     async with OddBroker(CONNACK).running() as broker:
         link = MqttBroker(
