@@ -50,7 +50,7 @@ HOST_FOREIGN_OBJECTS := $(foreach source,$(HOST_FOREIGN),$(HOST_BUILD)/foreign/$
 HOST_FLAGS := $(STANDARD) -g -O1 -MMD -MP $(HOST_SANITIZERS) -DARDUINO=10819 -DESP32 -DARDUINO_ARCH_ESP32 $(HOST_INCLUDES)
 HOST_SKETCH_FLAGS := -include Arduino.h -DVOICE_BOARD_$(BOARD) $(if $(TLS),-DVOICE_TLS) $(if $(SECRETS),-I$(SECRETS))
 
-.PHONY: host
+.PHONY: host FORCE
 host: $(HOST_PROGRAM) $(HOST_PROBE) ## Build the virtual board: the firmware as a Linux program (host/README.md)
 	@set -- $$(nm --print-size $(HOST_PROBE) | awk '$$4 ~ /^(ram_budget|size_of_node)$$/ { print "0x" $$2 }') && \
 	    echo "voice_core takes $$(($$2)) of $$(($$1)) bytes of RAM, the MP3 decoder apart; on a board less: make size"
@@ -70,7 +70,12 @@ $(HOST_OBJECTS): $(HOST_BUILD)/objects/%.o: % Makefile host/host.mk
 	@echo "  compile $@"
 	$(Q)$(CXX) $(WARNINGS) $(HOST_FLAGS) -c $< -o $@
 
-$(HOST_SKETCH_OBJECTS): $(HOST_PROGRAM)-objects/%.o: % Makefile host/host.mk
+# Built with other headers (SECRETS) than the last time, a program is another one.
+$(HOST_PROGRAM)-objects/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(HOST_SKETCH_FLAGS)' | cmp -s - $@ || echo '$(HOST_SKETCH_FLAGS)' > $@
+
+$(HOST_SKETCH_OBJECTS): $(HOST_PROGRAM)-objects/%.o: % $(HOST_PROGRAM)-objects/flags Makefile host/host.mk
 	@mkdir -p $(@D)
 	@echo "  compile $@"
 	$(Q)$(CXX) $(WARNINGS) $(HOST_FLAGS) $(HOST_SKETCH_FLAGS) -x c++ -c $< -o $@
