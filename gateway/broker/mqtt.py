@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 5.0
 """Longest wait for the broker to answer CONNECT or SUBSCRIBE, or to let go after DISCONNECT."""
+STEADY_S = 5.0
+"""A connection that stood for longer, and for longer than the pause before it, was a good one: the next try is soon."""
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 """Two seconds of 200 devices sending 8 kB/s: what may wait in the socket while the event loop is busy."""
 INFLIGHT_MAX = 200
@@ -117,6 +119,7 @@ class MqttBroker:
         self._task: asyncio.Task[None] | None = None
         self._ready = False
         self._decided = asyncio.Event()
+        self._stands_since = math.inf
         self._trouble: str | None = "not connected yet"
         self.connects = 0
         self.received = 0
@@ -247,23 +250,26 @@ class MqttBroker:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        doublings = 0
+        doublings, pause = 0, 0.0
         while True:
-            began = loop.time()
+            self._stands_since = math.inf
             try:
                 await self._connection()
             # aiomqtt's own errors, and any that a later version lets through: this loop must not end by itself.
             except Exception as error:
                 self._say_lost(error)
             # A connection that was closed at once (two clients with one id, say) is no reason to hurry.
-            doublings = 0 if loop.time() - began > self._reconnect_max_s else min(doublings + 1, 16)
+            steady = loop.time() - self._stands_since > max(STEADY_S, pause)
+            doublings = 0 if steady else min(doublings + 1, 16)
             pause = self._reconnect_min_s * 2**doublings * random.uniform(0.5, 1.0)  # noqa: S311
-            await asyncio.sleep(min(max(pause, self._reconnect_min_s), self._reconnect_max_s))
+            pause = min(max(pause, self._reconnect_min_s), self._reconnect_max_s)
+            await asyncio.sleep(pause)
 
     async def _connection(self) -> None:
         """Connect, and stay until the connection is lost; always ends by raising."""
         async with self._opened() as client:
             self.connects += 1
+            self._stands_since = asyncio.get_running_loop().time()
             self._client = client
             watching = asyncio.create_task(_until_lost(client), name="mqtt-watch")
             settling = asyncio.create_task(self._settle(client), name="mqtt-settle")
