@@ -46,8 +46,8 @@ firmware-soak: .venv/.dev-stamp ## Ask the virtual board while its link drops (T
 	@PUBSUBCLIENT="$(abspath $(PUBSUBCLIENT))" MICRO_MP3="$(abspath $(MICRO_MP3))" \
 	    .venv/bin/python -m benchmarks.soak --turns $(TURNS) --drop-every $(DROP_EVERY) $(ARGS)
 
-bench: .venv/.dev-stamp ## Measure the gateway's own share of the waiting
-	.venv/bin/python -m benchmarks $(ARGS)
+bench: .venv/.dev-stamp ## Measure everything, in some 15 minutes (ARGS=--quick, or names: ARGS="storage costs")
+	@.venv/bin/python -m benchmarks $(ARGS)
 
 lock: ## Lock the dependencies in requirements/ (ARGS=--upgrade for newer versions)
 	scripts/lock.sh "$(PYTHON)" $(ARGS)

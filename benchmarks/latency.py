@@ -3,15 +3,16 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.figures import percentile, spread
+from benchmarks.measurement import Bar, Chart, Goal, Place, Result
 from benchmarks.processes import part
-from benchmarks.sizes import LatencySizes
+from benchmarks.tables import between, table
 from gateway.audio import SPEECH_RATE
 from gateway.broker.mqtt import MqttBroker
 from gateway.broker.protocol import Incoming, Subscription
@@ -26,8 +27,63 @@ QUESTION_FRAMES = 4
 REPLY_S = 20.0
 ECHO, GATEWAY = "echo", "voice"
 """The two that are compared, by the root of their topics."""
+RATIO_GOAL = 3.0
 
-Tell = Callable[[str], None]
+
+@dataclass(frozen=True, slots=True)
+class LatencySizes:
+    """`devices` at once ask `questions` each, one after the other, with a pause between `pause_s` seconds; all that
+    `rounds` times."""
+
+    devices: int
+    questions: int
+    rounds: int
+    pause_s: tuple[float, float]
+
+
+FULL = (LatencySizes(1, 12, 3, (0.05, 0.15)), LatencySizes(20, 4, 3, (0.5, 1.5)))
+QUICK = (LatencySizes(1, 6, 2, (0.05, 0.15)), LatencySizes(20, 2, 1, (0.5, 1.5)))
+
+
+@dataclass(frozen=True)
+class Latency:
+    full: tuple[LatencySizes, ...] = FULL
+    quick: tuple[LatencySizes, ...] = QUICK
+    name: str = "latency"
+    title: str = "From END to the first frame of the reply, engines that take no time"
+
+    async def measure(self, place: Place, *, profile: Path | None = None) -> Result:
+        """`profile` is the file for the gateway's cProfile statistics; the figures then are of no use."""
+        return {"at_once": await measure(place, self.quick if place.quick else self.full, profile)}
+
+    def section(self, result: Result) -> str:
+        rows = [row for each in result["at_once"] for row in _rows(each)]
+        return table(("devices", "questions", "", "p50 ms", "p95 ms", "CPU ms a turn"), rows)
+
+    def charts(self, result: Result) -> list[Chart]:
+        return [
+            Chart(
+                f"END to the first reply frame, {each['devices']} at once",
+                "ms",
+                tuple(
+                    Bar(f"{side}, {key}", figures["median"], figures["min"], figures["max"])
+                    for key in ("p50", "p95")
+                    for side in ("gateway", "echo")
+                    for figures in [each[side][f"{key}_ms"]]
+                ),
+            )
+            for each in result["at_once"]
+        ]
+
+    def goals(self, result: Result) -> list[Goal]:
+        ratios = [(each["devices"], each["ratio"]["p50"]["median"]) for each in result["at_once"]]
+        return [
+            Goal(f"p50 at most {RATIO_GOAL:g} times the echo's, {devices} at once: {ratio:.1f}", ratio <= RATIO_GOAL)
+            for devices, ratio in ratios
+        ]
+
+
+BENCHMARK = Latency()
 
 
 class Asker:
@@ -79,15 +135,11 @@ class Asker:
             self._ended.set()
 
 
-async def measure(
-    url: str, sizes: tuple[LatencySizes, ...], folder: Path, tell: Tell, *, profile: Path | None = None
-) -> list[dict[str, Any]]:
-    """Milliseconds at p50 and p95 of each round of each of `sizes`, for the gateway and for the echo, in turns.
-
-    `profile` is the file for the gateway's cProfile statistics; the figures then are of no use.
-    """
-    async with part("gateway", url=url, folder=folder, profile=profile) as gateway:
-        tell("latency: warming up")
+async def measure(place: Place, sizes: tuple[LatencySizes, ...], profile: Path | None) -> list[dict[str, Any]]:
+    """Milliseconds at p50 and p95 of each round of each of `sizes`, for the gateway and for the echo, in turns."""
+    url, tell = place.url, place.tell
+    async with part("gateway", url=url, folder=place.folder / "data", profile=profile) as gateway:
+        tell("warming up")
         reply_bytes = await _warm_up(url)
         async with part("echo", url=url, size=reply_bytes) as echo:
             parts = {GATEWAY: gateway, ECHO: echo}
@@ -95,7 +147,7 @@ async def measure(
             for size in sizes:
                 rounds: list[dict[str, Any]] = []
                 for number in range(size.rounds):
-                    tell(f"latency: {size.devices} devices, round {number + 1} of {size.rounds}")
+                    tell(f"{size.devices} devices, round {number + 1} of {size.rounds}")
                     one_round = {}
                     for root, process in parts.items():
                         before = (await process.ask("usage"))["cpu_s"]
@@ -156,3 +208,19 @@ def _result(size: LatencySizes, rounds: list[dict[str, Any]], reply_bytes: int) 
         },
         "rounds": rounds,
     }
+
+
+def _rows(each: dict[str, Any]) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = [
+        (
+            each["devices"],
+            each["questions"],
+            side,
+            between(each[side]["p50_ms"]),
+            between(each[side]["p95_ms"]),
+            between(each[side]["cpu_ms_a_turn"]),
+        )
+        for side in ("gateway", "echo")
+    ]
+    ratio = each["ratio"]
+    return [*rows, (each["devices"], each["questions"], "ratio", between(ratio["p50"]), between(ratio["p95"]), "")]

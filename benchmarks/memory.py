@@ -3,11 +3,11 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import part
-from benchmarks.sizes import MemorySizes
 from gateway.broker.mqtt import MqttBroker
 from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import parse_broker_url
@@ -33,6 +33,16 @@ HELLO = json.dumps(
 ).encode()
 
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySizes:
+    """After `warm_up` devices that are not counted, memory is read when `counts[0]`, `counts[1]`, … have come;
+    `traced` devices come to a gateway that also counts its own allocations."""
+
+    warm_up: int
+    counts: tuple[int, ...]
+    traced: int
 
 
 class _Crowd:

@@ -43,7 +43,13 @@ async def part(name: str, **options: object) -> AsyncIterator[Part]:
         elif value is not None and value is not False:
             arguments += [f"--{option}", str(value)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.parts", *arguments, stdin=PIPE, stdout=PIPE, cwd=ROOT
+        sys.executable,
+        *("-m", "benchmarks.parts", *arguments),
+        stdin=PIPE,
+        stdout=PIPE,
+        cwd=ROOT,
+        # Ctrl-C in a terminal is for this process; the parts end with their standard input.
+        start_new_session=True,
     )
     try:
         yield Part(process, await _line(process, START_S))

@@ -5,13 +5,13 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import spread
 from benchmarks.parts import FRAME_BYTES, MARKER
 from benchmarks.processes import Part, part
-from benchmarks.sizes import ThroughputSizes
 from gateway.broker.mqtt import MqttBroker
 from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import parse_broker_url
@@ -24,6 +24,16 @@ ALL_S = 120.0
 _ANSWER = f"voice/gateway/response/{MARKER}"
 
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ThroughputSizes:
+    """`devices` at once, shared out to `publishers` processes, send one utterance of `frames` each, `rounds` times."""
+
+    devices: int
+    publishers: int
+    frames: int
+    rounds: int
 
 
 class _Ends:
@@ -77,7 +87,7 @@ async def measure(url: str, sizes: ThroughputSizes, folder: Path, tell: Tell) ->
         await stack.enter_async_context(ends.broker)
         await ends.broker.connected_once(10)
         for number in range(sizes.rounds):
-            tell(f"throughput: round {number + 1} of {sizes.rounds}")
+            tell(f"saturated, round {number + 1} of {sizes.rounds}")
             rounds.append(
                 {
                     "gateway": await _flood_gateway(url, gateway, ends, sizes, number + 1),

@@ -1,42 +1,74 @@
-"""The benchmarks run, and their results have the shape that the page shows. No figure is asserted."""
+"""The benchmarks run, and what they tell has the shape that the page and the picture show. No figure is asserted."""
 
+import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
 
 from benchmarks.__main__ import measure_all, profile
-from benchmarks.page import page, picture
+from benchmarks.documents import kept, tell_all
+from benchmarks.latency import Latency, LatencySizes
+from benchmarks.measurement import Benchmark
+from benchmarks.memory import MemorySizes
+from benchmarks.messages import Messages, Sizes
+from benchmarks.page import Document
 from benchmarks.processes import installed_broker
-from benchmarks.sizes import LatencySizes, MemorySizes, Sizes, ThroughputSizes
+from benchmarks.registry import BENCHMARKS
+from benchmarks.throughput import ThroughputSizes
 
-TINY = Sizes(
-    (LatencySizes(devices=2, questions=1, rounds=1, pause_s=(0.0, 0.05)),),
-    ThroughputSizes(devices=2, publishers=2, frames=50, rounds=1),
-    MemorySizes(warm_up=2, counts=(3,), traced=3),
+LATENCY = Latency(quick=(LatencySizes(devices=2, questions=1, rounds=1, pause_s=(0.0, 0.05)),))
+TINY: Sequence[Benchmark] = (
+    LATENCY,
+    Messages(
+        quick=Sizes(
+            ThroughputSizes(devices=2, publishers=2, frames=50, rounds=1),
+            MemorySizes(warm_up=2, counts=(3,), traced=3),
+        )
+    ),
 )
+"""Every benchmark, with the least that it can be run with."""
 
 
 def ignore(progress: str) -> None:
     pass
 
 
-async def test_everything_is_measured_and_told() -> None:
-    result = await measure_all(TINY, installed_broker(), ignore)
-    (latency,) = result["latency"]
-    assert latency["questions"] == 2
-    for side in ("gateway", "echo"):
-        assert 0 < latency[side]["p50_ms"]["median"] <= latency[side]["p95_ms"]["median"]
-    throughput = result["throughput"]
-    assert throughput["messages"] == 100
-    for side in ("gateway", "aiomqtt"):
-        assert throughput[side]["messages_a_second"]["median"] > 0
-        assert throughput[side]["lost"] == 0
-    assert [each["devices"] for each in result["memory"]["resident"]] == [3]
-    assert result["memory"]["traced"]["bytes_a_session"] > 0
-    told = page(result)
-    assert f"Broker: {installed_broker()}" in told
-    assert "| gateway | " in told
-    assert picture(result).count("<rect") == 1 + 4 + 2
+def test_every_benchmark_is_tried_here() -> None:
+    assert [benchmark.name for benchmark in TINY] == [benchmark.name for benchmark in BENCHMARKS]
+
+
+@pytest.mark.parametrize("benchmark", TINY, ids=[benchmark.name for benchmark in TINY])
+async def test_it_measures_and_tells(benchmark: Benchmark, tmp_path: Path) -> None:
+    (document,) = await measure_all([benchmark], installed_broker(), ignore, quick=True, results=tmp_path)
+    assert "error" not in document, document["error"]
+    assert json.loads((tmp_path / f"{benchmark.name}.json").read_text()) == document
+    assert "| " in document["section"]
+    assert document["charts"]
+    for chart in document["charts"]:
+        for bar in chart["bars"]:
+            assert bar["label"]
+            assert math.isfinite(bar["value"])
+            assert (bar["low"] is None) == (bar["high"] is None)
+    assert all(goal["text"] and isinstance(goal["met"], bool) for goal in document["goals"])
+    assert_told([document], tmp_path)
+
+
+def assert_told(documents: list[Document], folder: Path) -> None:
+    """The page and the picture of `folder` show what `documents` hold."""
+    tell_all(folder, kept(folder, [document["name"] for document in documents]))
+    page, picture = (folder / "results.md").read_text(), (folder / "results.svg").read_text()
+    bars = 0
+    for document in documents:
+        assert document["section"] in page
+        assert all(goal["text"] in page for goal in document["goals"])
+        bars += sum(len(chart["bars"]) for chart in document["charts"])
+    drawn = ElementTree.fromstring(picture)
+    assert len(drawn.findall(".//{http://www.w3.org/2000/svg}rect")) == bars
 
 
 async def test_the_gateway_is_profiled_with_the_embedded_broker(tmp_path: Path) -> None:
-    await profile(TINY, "embedded", tmp_path / "gateway.pstats", ignore)
+    await profile(LATENCY, "embedded", tmp_path / "gateway.pstats", ignore, quick=True)
     assert (tmp_path / "gateway.pstats").stat().st_size > 0
