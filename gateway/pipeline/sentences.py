@@ -1,20 +1,16 @@
 """Cutting a stream of text into pieces to speak: a short first one, so that sound comes soon, then whole sentences.
 
-Where the cuts fall depends on the text alone, never on how the stream happened to be chopped into tokens.
+Where the cuts fall depends on the text alone, never on how the stream happened to be chopped into tokens. A piece is
+given as soon as the text shows its end, even if more sentences would fit: a slow model may take longer for them than
+the piece before takes to play.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-# Measured: at 50 tokens/s a first piece of this size is ready after some 220 ms, a whole reply after 728 ms.
-# Pieces of a sentence or two keep a natural melody.
-FIRST_PIECE_MIN = 12
-FIRST_PIECE_MAX = 48
-PIECE_MIN = 40
-PIECE_MAX = 160
-
-_CLAUSE_END = re.compile(r"[,;:.!?…]+[\"»”)\]]*(?=\s)")
+_CLAUSE_END = re.compile(r"[,;:.!?…]+[\"»”)\]]*(?=\s)|\n+")
 _SENTENCE_END = re.compile(r"[.!?…]+[\"»”)\]]*(?=\s)|\n+")
 _WORD_END = re.compile(r"(?<=\S)(?=\s)")
 _ABBREVIATION = re.compile(r"(?:\b(?:Sr|Sra|Srta|Dr|Dra|Ud|Uds|Mr|Mrs|Ms|St|etc|p\. ?ej|aprox|núm|vs)|\b[A-Z])\.$")
@@ -23,12 +19,33 @@ _EMPHASIS = re.compile(r"[*_`~]+")
 _MARKUP = re.compile(r"[#|<>\\]+|^\s*[-•]\s+", re.MULTILINE)
 
 
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """A piece ends at the first `mark` after `shortest` characters, else within `longest` at a clause, else a word."""
+
+    mark: re.Pattern[str]
+    shortest: int
+    longest: int
+
+
+SHORTEST_PIECE = 12
+FIRST_PIECE_MAX = 48
+PIECE_MAX = 100
+"""The longest text that every voice takes in one request, and some seven seconds of speech."""
+
+# Measured: at 50 tokens/s a first piece of this size is ready after some 220 ms, a whole reply after 728 ms. The
+# second must be spoken by the time that the short first one has been played, so it may end at a clause too. From then
+# on the speech of each piece lasts longer than the text of the next takes, and whole sentences keep their melody.
+_SIZES = (_Size(_CLAUSE_END, SHORTEST_PIECE, FIRST_PIECE_MAX), _Size(_CLAUSE_END, 40, PIECE_MAX))
+_LATER_SIZE = _Size(_SENTENCE_END, 40, PIECE_MAX)
+
+
 class SentenceCutter:
     """Takes text as it comes and gives pieces as soon as their end is certain."""
 
     def __init__(self) -> None:
         self._text = ""
-        self._first = True
+        self._pieces = 0
 
     def feed(self, text: str) -> list[str]:
         """Add `text`; return the pieces that are complete now."""
@@ -48,22 +65,22 @@ class SentenceCutter:
         piece = speakable(self._text[:end])
         self._text = self._text[end:].lstrip()
         if piece:
-            self._first = False
+            self._pieces += 1
         return piece
 
     def _piece_end(self) -> int | None:
-        shortest, longest = (FIRST_PIECE_MIN, FIRST_PIECE_MAX) if self._first else (PIECE_MIN, PIECE_MAX)
-        pattern = _CLAUSE_END if self._first else _SENTENCE_END
-        for end in self._ends(pattern):
-            if end > longest:
+        size = _SIZES[self._pieces] if self._pieces < len(_SIZES) else _LATER_SIZE
+        for end in self._ends(size.mark):
+            if end > size.longest:
                 break
-            if end >= shortest:
+            if end >= size.shortest:
                 return end
-        if len(self._text) <= longest:
+        if len(self._text) <= size.longest:
             return None
-        within = [end for end in self._ends(_CLAUSE_END) if shortest <= end <= longest]
-        spaces = [end for end in self._ends(_WORD_END) if end <= longest]
-        return max(within, default=max(spaces, default=longest))
+        # A clause that is shorter than wanted still sounds better than one that is broken in the middle.
+        within = [end for end in self._ends(_CLAUSE_END) if SHORTEST_PIECE <= end <= size.longest]
+        spaces = [end for end in self._ends(_WORD_END) if end <= size.longest]
+        return max(within, default=max(spaces, default=size.longest))
 
     def _ends(self, pattern: re.Pattern[str]) -> Iterator[int]:
         """Where `pattern` ends in the text, but for the ends of abbreviations."""

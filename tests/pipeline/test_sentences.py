@@ -13,15 +13,38 @@ def cut(texts: Iterable[str]) -> list[str]:
     return pieces + cutter.finish()
 
 
-def test_the_first_piece_ends_at_the_first_clause_and_the_others_at_sentences() -> None:
+def test_the_first_two_pieces_end_at_a_clause_and_the_others_at_sentences() -> None:
     text = (
-        "Buenos días, Ana: hoy hace sol. Mañana lloverá un poco por la tarde. "
-        "Lleva un paraguas si sales, por favor. Que te vaya bien."
+        "Buenos días, Ana. Hoy hace mucho sol en la costa, pero no en el interior. Mañana lloverá en el norte, según"
+        " dicen, por la tarde. Lleva un paraguas si sales, por favor. Que te vaya bien."
     )
     assert cut([text]) == [
         "Buenos días,",
-        "Ana: hoy hace sol. Mañana lloverá un poco por la tarde.",
+        "Ana. Hoy hace mucho sol en la costa, pero no en el interior.",
+        "Mañana lloverá en el norte, según dicen, por la tarde.",
         "Lleva un paraguas si sales, por favor. Que te vaya bien.",
+    ]
+
+
+def test_a_second_piece_ends_at_a_clause_too() -> None:
+    cutter = SentenceCutter()
+    assert cutter.feed("Buenos días, hoy hace mucho sol en toda la costa norte, pero ") == [
+        "Buenos días,",
+        "hoy hace mucho sol en toda la costa norte,",
+    ]
+
+
+def test_a_line_break_ends_a_first_piece() -> None:
+    cutter = SentenceCutter()
+    assert cutter.feed("Hay tres cosas\n") == ["Hay tres cosas"]
+
+
+def test_a_long_sentence_is_cut_at_a_clause_if_it_has_one() -> None:
+    road = "gira a la izquierda por la calle que baja hasta el río y sigue por la sombra hasta el puente viejo."
+    assert cut([f"Claro que sí. Cuando llegues a la plaza, {road}"]) == [
+        "Claro que sí.",
+        "Cuando llegues a la plaza,",
+        road,
     ]
 
 
