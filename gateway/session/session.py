@@ -6,15 +6,13 @@ something to do: a thousand idle devices cost no task.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gateway.engines.vad import SpeechDetector, SpeechStream
-from gateway.errors import DeviceFault, EngineBusy, ErrorCode, SessionLimitReached, Stage, StoreError
+from gateway.engines.vad import SpeechDetector
+from gateway.errors import DeviceFault, ErrorCode, SessionLimitReached, Stage, StoreError
 from gateway.events import FORGET, Listening, PresenceChanged, SessionsErased
-from gateway.limits import SlidingWindow
 from gateway.pipeline.assemble import (
     Assembler,
     AssemblyLimits,
@@ -27,22 +25,21 @@ from gateway.pipeline.assemble import (
     Step,
 )
 from gateway.pipeline.turn import TurnRequest, TurnServices
+from gateway.session.admission import Admission
+from gateway.session.detection import Detection
 from gateway.session.floor import CANCEL_WAIT_S, Floor
 from gateway.session.inbox import Arrived, ForgetAsked, Inbox
 from gateway.session.profile import Profile
 from gateway.session.records import Records
 from gateway.session.telling import Teller
+from gateway.session.texts import PendingText, Texts
+from gateway.session.worker import Worker
 from gateway.values import DeviceAddress, DeviceId, Outcome, ReplyForm, TurnKind, TurnRecord
 from gateway.wire.frame import FIRST_GATEWAY_TURN
-from gateway.wire.messages import Abort, Forget, Played, parse_control, parse_hello, parse_text
+from gateway.wire.messages import Abort, Forget, Played, parse_control, parse_hello
 from gateway.wire.topics import Leaf, Topics
 
 log = logging.getLogger(__name__)
-
-PENDING_TEXTS = 8
-"""Texts of `say` and `ask` that may wait for the turn before them."""
-
-TURN_WINDOW_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +50,6 @@ class SessionServices:
     topics: Topics
     detector: SpeechDetector
     count_overflow: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    kind: TurnKind
-    text: str
-    language: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +79,23 @@ class Session:
                 end_of_speech_ms=settings.end_of_speech_ms,
             )
         )
-        self._stream: SpeechStream | None = None
-        self._stream_rate = 0
         self._known = False
         self._inbox = Inbox(settings.queue_messages)
-        self._wake = asyncio.Event()
-        self._worker: asyncio.Task[None] | None = None
+        self._worker = Worker(f"session {device}", self._step, self._log_defect)
         self._teller = Teller(lambda: self.address, services.turns.emit, services.turns.monotonic)
+        self._detection = Detection(services.detector, self._teller)
+        self._admission = Admission(services.turns, lambda: self.address, self._teller)
         self._records = Records(services.turns, self._teller)
-        self._floor = Floor(services.turns, self._records, self._wake.set)
+        self._floor = Floor(services.turns, self._records, self._worker.wake)
         self._open: _Recording | None = None
-        self._pending: deque[_Pending] = deque()
-        self._turn_starts = SlidingWindow(settings.turns_per_minute, TURN_WINDOW_S)
+        self._texts = Texts(settings.text_max_chars)
 
     # From outside
 
     @property
     def idle(self) -> bool:
         """True when the session may be put away without anything being lost but its device's last form."""
-        return self._worker is None and not self._records.writing
+        return not self._worker.works and not self._records.writing
 
     @property
     def address(self) -> DeviceAddress:
@@ -121,7 +109,7 @@ class Session:
                 message = f"more than {len(self._inbox)} messages wait; newer ones are dropped"
                 self._tell(DeviceFault(ErrorCode.BUSY, Stage.RECEIVE, message, retryable=True))
             return
-        self._stir()
+        self._worker.stir()
 
     async def forget(self) -> int | None:
         """Erase the conversation; return how many messages it had, or None if there was none.
@@ -131,71 +119,47 @@ class Session:
         """
         done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._inbox.put_request(ForgetAsked(done))
-        self._stir()
+        self._worker.stir()
         return await done
 
     async def close(self) -> None:
         """End what runs: a reply that is being spoken gets its end, and its record is written."""
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.wait({self._worker}, timeout=CANCEL_WAIT_S)
+        await self._worker.close(CANCEL_WAIT_S)
         await self._drop_utterance()
         await self._floor.conclude(flush=False)
         await self._records.settle(CANCEL_WAIT_S)
 
     # The worker
 
-    def _stir(self) -> None:
-        self._wake.set()
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work(), name=f"session {self.id}")
-
-    async def _work(self) -> None:
-        try:
-            while await self._guarded_step():
-                pass
-        finally:
-            self._worker = None
-
-    async def _guarded_step(self) -> bool:
-        """Do one thing; False when there is nothing left to do or to wait for. A defect ends only what it hit."""
-        try:
-            return await self._step()
-        except Exception:
-            log.exception("session %s: an unexpected defect", self.id)
-            self._tell(DeviceFault(ErrorCode.INTERNAL, Stage.RECEIVE, "an unexpected defect; see the log"))
-            return True
-
     async def _step(self) -> bool:
-        self._wake.clear()
+        """Do one thing, or wait for one; False when there is nothing left to do or to wait for."""
+        if self._floor.ended:
+            await self._floor.conclude(flush=False)
+            return True
+        if self._inbox:
+            await self._handle(self._inbox.take())
+            return True
         now = self._now()
         deadline = self._assembler.deadline
         text_at = self._floor.played_out_at if self._text_is_next else None
-        if self._floor.ended:
-            await self._floor.conclude(flush=False)
-        elif self._inbox:
-            await self._handle(self._inbox.take())
-        elif deadline is not None and deadline <= now:
+        if deadline is not None and deadline <= now:
             await self._apply(self._assembler.tick(now), now)
         elif text_at is not None and text_at <= now:
-            await self._start_pending(self._pending.popleft())
+            await self._start_pending(self._texts.take())
         elif self._floor.free and deadline is None and text_at is None:
             return False
         else:
-            await self._wait_until(min((at for at in (deadline, text_at) if at is not None), default=None), now)
+            await self._worker.wait(min((at for at in (deadline, text_at) if at is not None), default=None), now)
         return True
+
+    def _log_defect(self, defect: Exception) -> None:
+        """A defect ends only what it hit."""
+        log.error("session %s: an unexpected defect", self.id, exc_info=defect)
+        self._tell(DeviceFault(ErrorCode.INTERNAL, Stage.RECEIVE, "an unexpected defect; see the log"))
 
     @property
     def _text_is_next(self) -> bool:
-        return bool(self._pending) and self._floor.free and self._open is None
-
-    async def _wait_until(self, deadline: float | None, now: float) -> None:
-        """Wait for something to arrive or to end, at most until `deadline`."""
-        try:
-            async with asyncio.timeout(None if deadline is None else deadline - now):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        return bool(self._texts) and self._floor.free and self._open is None
 
     async def _handle(self, item: Arrived | ForgetAsked) -> None:
         if isinstance(item, ForgetAsked):
@@ -261,7 +225,7 @@ class Session:
             raise _too_large("control", len(payload), self._settings.hello_max_bytes)
         match parse_control(payload):
             case Abort():
-                self._pending.clear()
+                self._texts.clear()
                 await self._apply(self._assembler.cancel(), arrived.at)
                 await self._floor.stop()
             case Played() as played:
@@ -270,10 +234,10 @@ class Session:
                 await self._forget()
 
     async def _on_say(self, arrived: Arrived) -> None:
-        self._queue_text(TurnKind.SAY, arrived.payload)
+        self._texts.put(TurnKind.SAY, arrived.payload)
 
     async def _on_ask(self, arrived: Arrived) -> None:
-        self._queue_text(TurnKind.ASK, arrived.payload)
+        self._texts.put(TurnKind.ASK, arrived.payload)
 
     _handlers: dict[Leaf, Callable[["Session", Arrived], Awaitable[None]]] = {  # noqa: RUF012 - never changed
         Leaf.IN: _on_audio,
@@ -283,14 +247,6 @@ class Session:
         Leaf.SAY: _on_say,
         Leaf.ASK: _on_ask,
     }
-
-    def _queue_text(self, kind: TurnKind, payload: bytes) -> None:
-        request = parse_text(payload, self._settings.text_max_chars)
-        if len(self._pending) >= PENDING_TEXTS:
-            raise DeviceFault(
-                ErrorCode.BUSY, Stage.RECEIVE, f"{PENDING_TEXTS} texts wait to be spoken already", retryable=True
-            )
-        self._pending.append(_Pending(kind, request.text, request.language))
 
     # Steps of the assembler
 
@@ -313,31 +269,13 @@ class Session:
                 case Rejected():
                     self._tell(step.fault, step.turn)
                 case NeedsSpeechProbability():
-                    probabilities = await self._speech_probabilities(step)
+                    probabilities = await self._detection.probabilities(step)
                     await self._apply(self._assembler.hear(probabilities, at), at)
-
-    async def _speech_probabilities(self, step: NeedsSpeechProbability) -> list[float]:
-        stream = self._speech_stream(step.rate)
-        if step.fresh:
-            stream.reset()
-        try:
-            return await stream.probabilities(step.pcm)
-        except EngineBusy as exc:
-            # Taken for silence: the utterance still ends, by its empty message or a limit.
-            stream.reset()
-            self._tell(DeviceFault(ErrorCode.BUSY, Stage.RECEIVE, exc.message, retryable=True))
-            return [0.0] * step.windows
-
-    def _speech_stream(self, rate: int) -> SpeechStream:
-        if self._stream is None or self._stream_rate != rate:
-            self._stream = self._services.detector.stream(rate)
-            self._stream_rate = rate
-        return self._stream
 
     async def _open_utterance(self, turn: int) -> None:
         await self._floor.conclude(flush=True)
         self._floor.cut_off_playing()
-        self._open = _Recording(turn, self._services.turns.now(), self.address, self._over_rate())
+        self._open = _Recording(turn, self._services.turns.now(), self.address, self._admission.over_rate())
         self._services.turns.emit(Listening(self.address, turn))
 
     async def _drop_utterance(self) -> None:
@@ -346,7 +284,7 @@ class Session:
             return
         recording = self._open
         # One too many in a minute leaves no trace: a device that only ever begins could fill the database.
-        epoch = None if recording.refusal else (await self._open_session())[0]
+        epoch = None if recording.refusal else (await self._admission.open_session())[0]
         self._open = None
         record = TurnRecord(
             recording.device, recording.turn, TurnKind.SPEECH, Outcome.INTERRUPTED, recording.started_at
@@ -360,7 +298,7 @@ class Session:
         self._profile.spoke(utterance)
         await self._start(utterance.turn, TurnKind.SPEECH, utterance.reply_form, None, closed=closed)
 
-    async def _start_pending(self, pending: _Pending) -> None:
+    async def _start_pending(self, pending: PendingText) -> None:
         turn = self._assembler.take_gateway_turn()
         await self._start(turn, pending.kind, self._profile.form_of_texts, pending.language, text=pending.text)
 
@@ -375,8 +313,8 @@ class Session:
         text: str = "",
         fault: DeviceFault | None = None,
     ) -> None:
-        over_rate = self._open.refusal if self._open is not None else self._over_rate()
-        epoch, refusal = (None, over_rate) if over_rate else await self._open_session()
+        over_rate = self._open.refusal if self._open is not None else self._admission.over_rate()
+        epoch, refusal = (None, over_rate) if over_rate else await self._admission.open_session()
         profile = self._profile
         request = TurnRequest(
             number=number,
@@ -398,23 +336,6 @@ class Session:
         # Until here what was heard is still an open utterance: to end now is to end it, and that is told.
         self._open = None
         self._floor.start(request)
-
-    def _over_rate(self) -> DeviceFault | None:
-        if self._turn_starts.allows(self._now()):
-            return None
-        message = f"more than {self._settings.turns_per_minute} turns in a minute; wait a little"
-        return DeviceFault(ErrorCode.RATE_LIMITED, Stage.RECEIVE, message, retryable=True)
-
-    async def _open_session(self) -> tuple[int | None, DeviceFault | None]:
-        """Return the conversation's epoch (None: it cannot be kept), and why the turn must be refused, if so."""
-        turns = self._services.turns
-        try:
-            return await turns.store.open_session(self.address, self._settings.sessions_max, _utc(turns.now())), None
-        except SessionLimitReached as exc:
-            return None, DeviceFault(ErrorCode.BUSY, Stage.STORE, str(exc))
-        except StoreError as exc:
-            self._teller.tell_store(exc)
-            return None, None
 
     # Erasing
 
