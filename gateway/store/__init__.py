@@ -1,10 +1,12 @@
 """Conversations, messages, turns and cached answers in SQLite or PostgreSQL."""
 
+from gateway.store.cache import input_hash
 from gateway.store.records import (
     ActiveSession,
     CachedAnswer,
     CacheLimits,
     ErasedSession,
+    OpenConversation,
     Recollection,
     SessionSummary,
     StoredMessage,
@@ -17,9 +19,11 @@ __all__ = [
     "CacheLimits",
     "CachedAnswer",
     "ErasedSession",
+    "OpenConversation",
     "Recollection",
     "SessionSummary",
     "Store",
     "StoreStatistics",
     "StoredMessage",
+    "input_hash",
 ]

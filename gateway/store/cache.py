@@ -24,6 +24,12 @@ def input_hash(question: str, language: str) -> str:
     return hashlib.sha256("\n".join([language, *words]).encode("utf-8", "replace")).hexdigest()
 
 
+def answered(db: Database, session_id: DeviceId, limit: int) -> frozenset[str]:
+    """The hashes of up to `limit` questions of this device whose answers are kept, too old ones included."""
+    rows = CacheRow.select(CacheRow.input_hash).where(CacheRow.session_id == session_id).limit(limit)
+    return frozenset(found for (found,) in rows.tuples().execute(db))
+
+
 def cached_answer(
     db: Database, session_id: DeviceId, question: str, language: str, ttl_s: float, now: datetime
 ) -> CachedAnswer | None:

@@ -9,10 +9,10 @@ from typing import Any
 from peewee import Case, Database
 
 from gateway.errors import SessionLimitReached
-from gateway.store import counters
+from gateway.store import cache, counters
 from gateway.store.counters import Counter
 from gateway.store.models import Conversation, MessageRow, TurnRow
-from gateway.store.records import Recollection, StoredMessage
+from gateway.store.records import OpenConversation, Recollection, StoredMessage
 from gateway.values import (
     DeviceAddress,
     DeviceId,
@@ -24,6 +24,16 @@ from gateway.values import (
     TurnKind,
     TurnRecord,
 )
+
+
+def begin_turn(
+    db: Database, device: DeviceAddress, sessions_max: int, now: datetime, messages: int, answers: int
+) -> OpenConversation:
+    """All that a turn asks of its conversation, in one go: the newest `messages`, and which questions (at most
+    `answers`) have an answer that is kept."""
+    epoch = open_session(db, device, sessions_max, now)
+    said = tuple(history(db, device.id, messages)) if messages else ()
+    return OpenConversation(epoch, said, cache.answered(db, device.id, answers) if answers else frozenset())
 
 
 def open_session(db: Database, device: DeviceAddress, sessions_max: int, now: datetime) -> int:

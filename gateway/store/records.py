@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gateway.values import DeviceId, Outcome, ReplyForm, Role
+from gateway.values import DeviceId, Message, Outcome, ReplyForm, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,16 @@ class Recollection:
     number: int | None
     reply_form: ReplyForm | None
     largest_message: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConversation:
+    """What a turn is told of its conversation: the `epoch` to be written under, the newest messages, oldest first, and
+    the hashes of the questions whose answers are kept (see `input_hash`)."""
+
+    epoch: int
+    history: tuple[Message, ...] = ()
+    answered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

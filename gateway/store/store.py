@@ -11,6 +11,7 @@ from gateway.store.records import (
     CachedAnswer,
     CacheLimits,
     ErasedSession,
+    OpenConversation,
     Recollection,
     SessionSummary,
     StoredMessage,
@@ -71,6 +72,17 @@ class Store:
         await self._worker.close()
 
     # A conversation
+
+    async def begin_turn(
+        self, device: DeviceAddress, sessions_max: int, now: datetime, *, messages: int, answers: int
+    ) -> OpenConversation:
+        """Open the conversation as `open_session` does, and read in the same go what its next turn asks: the newest
+        `messages`, and which of at most `answers` questions are answered in the cache.
+
+        Raises:
+            SessionLimitReached: there is none, and `sessions_max` are kept already.
+        """
+        return await self._worker.run_soon(history.begin_turn, device, sessions_max, now, messages, answers)
 
     async def open_session(self, device: DeviceAddress, sessions_max: int, now: datetime) -> int:
         """The epoch of the device's conversation, which is made if there is none.

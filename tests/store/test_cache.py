@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from gateway.store import CachedAnswer, CacheLimits, Store
+from gateway.errors import SessionLimitReached
+from gateway.store import CachedAnswer, CacheLimits, Store, input_hash
 from gateway.values import DeviceAddress
-from tests.store.samples import HALL, KITCHEN, MANY, NOW
+from tests.store.samples import HALL, KITCHEN, MANY, NOW, device, turn
 
 ANSWER = CachedAnswer("Un gato es un felino.", bytes(range(256)), 24000, 48)
 LIMITS = CacheLimits(ttl_s=600, session_entries=100, total_bytes=1_000_000)
@@ -35,6 +36,22 @@ async def kept(store: Store, *questions: str, now: datetime = NOW) -> list[str]:
 async def test_the_same_question_gets_the_same_answer(store: Store, question: str) -> None:
     assert await keep(store)
     assert await store.cached_answer(KITCHEN.id, question, "es", 600, NOW) == ANSWER
+
+
+async def test_a_turn_begins_knowing_what_was_said_and_which_questions_are_answered(store: Store) -> None:
+    first = await store.begin_turn(KITCHEN, MANY, NOW, messages=20, answers=100)
+    assert (first.history, first.answered) == ((), frozenset())
+    for number in range(3):
+        await store.record_turn(turn(heard=f"q{number}", said=f"a{number}"), first.epoch)
+    await keep(store)
+    await keep(store, "other", of=HALL)
+    begun = await store.begin_turn(KITCHEN, MANY, NOW, messages=3, answers=100)
+    assert begun.epoch == first.epoch
+    assert [message.text for message in begun.history] == ["a1", "q2", "a2"]
+    assert begun.answered == {input_hash("qué es un gato", "es")}
+    assert (await store.begin_turn(KITCHEN, MANY, NOW, messages=0, answers=0)).history == ()
+    with pytest.raises(SessionLimitReached):
+        await store.begin_turn(device("new"), 2, NOW, messages=1, answers=1)
 
 
 async def test_another_device_language_or_word_does_not(store: Store) -> None:
