@@ -45,6 +45,9 @@ CLIP_TEXTS: Final = {
 
 FALLBACK_LANGUAGE: Final = "en"
 
+_CLIP_OF: Final[dict[str, str]] = {ErrorCode.NO_SPEECH: "nothing_heard"}
+"""Error codes whose clip has another name."""
+
 
 def clip(name: str, language: str) -> Pcm:
     """Return the clip for `name`, an error code or a key of `CLIP_TEXTS`, in `language` or else in English.
@@ -55,6 +58,7 @@ def clip(name: str, language: str) -> Pcm:
     Raises:
         KeyError: `name` is neither a clip nor an error code.
     """
+    name = _CLIP_OF.get(name, name)
     texts = CLIP_TEXTS.get(language, CLIP_TEXTS[FALLBACK_LANGUAGE])
     if name not in texts:
         if name not in set(ErrorCode):

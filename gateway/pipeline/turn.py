@@ -7,7 +7,7 @@ write the record): see `Turn.interrupt`. Whatever goes wrong inside, the device 
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,6 +28,7 @@ from gateway.errors import (
 )
 from gateway.events import EnginePassedOver, Event, Failed, SentenceReady, Speaking, Transcribed
 from gateway.pipeline import hear
+from gateway.pipeline.ahead import Synthesis, one_ahead
 from gateway.pipeline.reply import chat_request
 from gateway.pipeline.sentences import SentenceCutter
 from gateway.pipeline.speak import ReplyAudio
@@ -35,6 +36,7 @@ from gateway.pipeline.transmit import AudioPipe, ReplyLimits, Transmitter
 from gateway.store import CachedAnswer, Store
 from gateway.values import (
     DeviceAddress,
+    EndedBy,
     LinkCounts,
     Message,
     Outcome,
@@ -239,6 +241,10 @@ class Turn:
             self._heard = request.text
             self._emit(Transcribed(self.device, self.number, self._heard, self._language))
         if not self._heard:
+            if request.utterance is not None and (missing := _missing(request.utterance)):
+                # It may be that somebody spoke, and who asked waits for an answer: silence would be none.
+                message = f"nothing was understood, and {missing}"
+                raise DeviceFault(ErrorCode.NO_SPEECH, Stage.STT, message, retryable=True)
             self._outcome = Outcome.SILENT
             if request.reply_form is ReplyForm.MESSAGE:
                 await self._audio.play(self._services.clip("nothing_heard", self._language))
@@ -280,12 +286,7 @@ class Turn:
         pieces: asyncio.Queue[str | Exception | None] = asyncio.Queue(PIECES_AHEAD)
         writer = asyncio.create_task(self._write(pieces), name=f"write turn {self.number:#06x} of {self.device.id}")
         try:
-            index = 0
-            while isinstance(piece := await pieces.get(), str):
-                await self._speak_piece(index, piece)
-                index += 1
-            if piece is not None:
-                raise piece
+            await self._speak(_taken_from(pieces))
         finally:
             writer.cancel()
             await asyncio.wait({writer})
@@ -324,12 +325,20 @@ class Turn:
 
     async def _speak_text(self, text: str) -> None:
         cutter = SentenceCutter()
-        for index, piece in enumerate([*cutter.feed(text), *cutter.finish()]):
-            await self._speak_piece(index, piece)
+        await self._speak(_each([*cutter.feed(text), *cutter.finish()]))
 
-    async def _speak_piece(self, index: int, piece: str) -> None:
-        self._emit(SentenceReady(self.device, self.number, index, piece))
-        await self._audio.speak(piece, self._language, self._passed_over)
+    async def _speak(self, pieces: AsyncGenerator[str]) -> None:
+        """Speak `pieces` in their order; the next is synthesised while one is encoded and sent."""
+        name = f"voice turn {self.number:#06x} of {self.device.id}"
+        index = 0
+        async with aclosing(one_ahead(pieces, self._synthesise, name)) as syntheses:
+            async for synthesis in syntheses:
+                self._emit(SentenceReady(self.device, self.number, index, synthesis.text))
+                await self._audio.speak(synthesis)
+                index += 1
+
+    def _synthesise(self, piece: str) -> Synthesis:
+        return self._audio.synthesise(piece, self._language, self._passed_over)
 
     async def _explain(self, error: ReportableError) -> None:
         """Tell the device what went wrong: the event, and the ready-made clip after whatever was said so far."""
@@ -421,3 +430,25 @@ class Turn:
         """The language to recognise; None: detect it."""
         wanted = self._request.language or self._services.settings.language
         return None if wanted == AUTO_LANGUAGE else wanted
+
+
+def _missing(utterance: Utterance) -> str | None:
+    """Say what of an utterance is known not to have arrived."""
+    if utterance.link.lost:
+        return f"{utterance.link.lost} of its frames were lost"
+    if utterance.reply_form is ReplyForm.FRAMES and utterance.ended_by is EndedBy.IDLE:
+        return "its last frame did not come"
+    return None
+
+
+async def _taken_from(pieces: "asyncio.Queue[str | Exception | None]") -> AsyncGenerator[str]:
+    """The pieces of text in `pieces` up to None; an exception among them is raised."""
+    while isinstance(piece := await pieces.get(), str):
+        yield piece
+    if piece is not None:
+        raise piece
+
+
+async def _each(pieces: Iterable[str]) -> AsyncGenerator[str]:
+    for piece in pieces:
+        yield piece

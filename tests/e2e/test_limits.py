@@ -98,6 +98,17 @@ async def test_what_is_too_short_is_refused_audibly(start_gateway: StartGateway,
     await refused_audibly(utterance.exchange, "audio_too_short")
 
 
+async def test_a_question_that_was_not_understood_because_a_part_of_it_is_missing_is_answered_audibly(
+    provider: OpenAIServer, start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    provider.transcriptions.answer = ""
+    device = await start_device(await start_gateway(mqtt_url=EMBEDDED, idle_limit_s=0.3), hello=ROOMY)
+    await refused_audibly(await device.speak(spoken(0), paced=False, link=lambda frames: frames[5:]), "no_speech")
+    await refused_audibly(await device.speak(spoken(0), paced=False, link=lambda frames: frames[:-1]), "no_speech")
+    whole = await device.speak(spoken(0), paced=False)
+    assert (await whole.done(20))["outcome"] == "silent"
+
+
 async def test_what_cannot_be_decoded_is_refused_audibly(
     start_gateway: StartGateway, start_device: StartDevice
 ) -> None:

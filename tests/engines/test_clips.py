@@ -42,6 +42,7 @@ def test_another_language_is_answered_in_english() -> None:
 
 def test_codes_without_a_clip_of_their_own_share_one() -> None:
     assert clip(ErrorCode.STORE_FAILED, "es") is clip("internal", "es")
+    assert clip(ErrorCode.NO_SPEECH, "es") is clip("nothing_heard", "es")
 
 
 def test_a_name_that_is_nothing_is_refused() -> None:
