@@ -325,9 +325,9 @@ class World {
   void event(const std::string& text) {
     node.receive(node.topics().event(), reinterpret_cast<const uint8_t*>(text.data()), text.size(), now);
   }
-  void done(uint16_t turn, const std::string& outcome) {
+  void done(uint16_t turn, const std::string& outcome, int chunks = 0) {
     event("{\"event\":\"done\",\"turn\":" + std::to_string(turn) + ",\"session_id\":\"a4cf128b3f9e\",\"outcome\":\"" +
-          outcome + "\"}");
+          outcome + "\",\"reply\":\"\",\"chunks\":" + std::to_string(chunks) + "}");
   }
 
   void state(const std::string& text) {

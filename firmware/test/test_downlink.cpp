@@ -130,7 +130,7 @@ TEST_CASE("downlink: in any order within the window, repeated and with losses, t
         got.insert(got.end(), some.begin(), some.end());
       }
     }
-    bench.downlink.done(bench.now);
+    bench.downlink.done(0, bench.now);
     bench.pass(20 * config::reorder_wait_ms);
     const Bytes rest = bench.read();
     got.insert(got.end(), rest.begin(), rest.end());
@@ -242,7 +242,7 @@ TEST_CASE("downlink: `done` ends a reply whose END was lost, after a moment for 
   Bench bench;
   bench.downlink.expect(1);
   bench.receive(reply_frame(1, 0, flag::start, {0}));
-  bench.downlink.done(bench.now);
+  bench.downlink.done(0, bench.now);
   bench.pass(config::reorder_wait_ms - 50);
   CHECK_FALSE(bench.downlink.ended());
   bench.receive(reply_frame(1, 1, 0, {1}));
@@ -261,6 +261,42 @@ TEST_CASE("downlink: what finds no room is counted, and the end is still seen") 
   CHECK(bench.counters.frames_overflowed == 10 - config::playback_bytes / 4000);
   CHECK(bench.buffer.size() == config::playback_bytes / 4000 * 4000);
   CHECK(bench.downlink.ended());
+  CHECK(bench.downlink.tail_lost());
+}
+
+TEST_CASE("downlink: a reply whose last audio is missing is told from one with a hole") {
+  const auto audio = [](uint16_t seq, uint8_t flags = 0) { return reply_frame(1, seq, flags, {1}); };
+  const Bytes end = reply_frame(1, 3, flag::end, {});
+  struct Case {
+    const char* name;
+    std::vector<Bytes> came;
+    uint16_t chunks;  // that `done` speaks of; 0: it does not come
+    bool tail_lost;
+  };
+  const std::vector<Case> cases = {
+      {"whole", {audio(0), audio(1), audio(2), end}, 0, false},
+      {"whole, END with audio", {audio(0), audio(1), audio(2, flag::end)}, 0, false},
+      {"empty", {reply_frame(1, 0, flag::start | flag::end, {})}, 0, false},
+      {"a hole", {audio(0), audio(2), end}, 0, false},
+      {"the first frame", {audio(1), audio(2), end}, 0, false},
+      {"the last before END", {audio(0), audio(1), end}, 0, true},
+      {"all but END", {end}, 0, true},
+      {"only END, which was empty", {audio(0), audio(1), audio(2)}, 3, false},
+      {"the last, and END", {audio(0), audio(1)}, 3, true},
+      {"a hole, the last, and END", {audio(1)}, 3, true},
+      {"the end, of a reply whose length is not known", {audio(0)}, 0, false},
+  };
+  for (const Case& each : cases) {
+    CAPTURE(each.name);
+    Bench bench;
+    bench.downlink.expect(1);
+    for (const Bytes& frame : each.came) bench.receive(frame);
+    if (each.chunks > 0) bench.downlink.done(each.chunks, bench.now);
+    bench.pass(2 * config::reorder_wait_ms);
+    CHECK(bench.downlink.tail_lost() == each.tail_lost);
+    bench.downlink.close(bench.now);
+    CHECK_FALSE(bench.downlink.tail_lost());
+  }
 }
 
 TEST_CASE("downlink: what is no frame, or no frame of ours, is counted and nothing else") {

@@ -108,6 +108,17 @@ TEST_CASE("messages: outcomes, and those to come") {
   CHECK(event_of(R"({"event":"done","turn":1})").outcome == Outcome::None);
 }
 
+TEST_CASE("messages: how much `done` says was sent, where it does") {
+  const auto chunks = [](const char* value) {
+    return event_of(std::string(R"({"event":"done","turn":1,"chunks":)") + value + "}").chunks;
+  };
+  CHECK(chunks("5") == 5);
+  CHECK(chunks("65535") == 65535);
+  for (const char* unusable : {"0", "-1", "65536", "1.5", "null", "\"5\""}) CHECK(chunks(unusable) == 0);
+  CHECK(event_of(R"({"event":"done","turn":1})").chunks == 0);
+  CHECK(event_of(R"({"event":"speaking","turn":1,"chunks":5})").chunks == 0);
+}
+
 TEST_CASE("messages: every error code of the contract is read whole") {
   for (const char* code :
        {"bad_topic", "bad_json", "bad_frame", "audio_undecodable", "audio_too_short", "audio_too_long", "no_speech",

@@ -520,7 +520,7 @@ TEST_CASE("node: a reply longer than RAM is played whole when it is paced") {
   CHECK(world.node.counters().underruns == 0);
 }
 
-TEST_CASE("node: a gateway that does not pace is survived: the beginning is heard, the rest counted") {
+TEST_CASE("node: a gateway that does not pace is survived: the beginning is heard, the rest counted and missed audibly") {
   World world;
   world.begin_linked();
   const uint16_t turn = world.ask();
@@ -529,7 +529,8 @@ TEST_CASE("node: a gateway that does not pace is survived: the beginning is hear
   CHECK(world.node.counters().frames_overflowed > 300);
   REQUIRE(world.speaker.heard.size() >= config::playback_bytes / 960 * 10);
   CHECK(world.speaker.heard[100] == mp3::Name{turn, 100});
-  CHECK(world.node.counters().replies_heard == 1);
+  CHECK(world.node.counters().replies_stalled == 1);
+  CHECK(failed_audibly(world));
   CHECK(world.ask() == turn + 1);
 }
 
@@ -541,6 +542,66 @@ TEST_CASE("node: a reply of which nothing can be decoded is answered by the erro
   REQUIRE(world.run_until(State::Idle, 1000));
   CHECK(world.node.counters().undecodable_bytes == 3000);
   CHECK(failed_audibly(world));
+}
+
+TEST_CASE("node: a reply of which only the end came is no silence: it is answered by the error tone") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  world.link_down();
+  world.run(200);
+  world.link_up();
+  world.send(reply_frame(turn, 2, flag::end, {}));
+  world.done(turn, "completed", 2);
+  REQUIRE(world.run_until(State::Idle, 1000));
+  CHECK(world.node.counters().replies_heard == 0);
+  CHECK(world.node.counters().replies_stalled == 1);
+  CHECK(world.control().empty());
+  CHECK(failed_audibly(world));
+}
+
+TEST_CASE("node: a reply whose last audio was lost breaks off with the error tone, whether END or `done` tells of it") {
+  enum class Told { ByEnd, ByDone };
+  for (const Told told : {Told::ByEnd, Told::ByDone}) {
+    CAPTURE(static_cast<int>(told));
+    World world;
+    world.begin_linked();
+    const uint16_t turn = world.ask();
+    const std::vector<Bytes> chunks = reply(turn, 4);
+    for (size_t i = 0; i < 3; ++i) world.send(chunks[i]);
+    if (told == Told::ByEnd) world.send(reply_frame(turn, 4, flag::end, {}));
+    world.done(turn, "completed", 4);
+    REQUIRE(world.run_until(State::Idle, 3 * chunk_ms + 500));
+    CHECK(world.speaker.heard == names(turn, 30));
+    CHECK(world.node.counters().frames_lost == 1);
+    CHECK(world.node.counters().replies_heard == 0);
+    CHECK(world.node.counters().replies_stalled == 1);
+    CHECK_FALSE(control_of(world, world.control().size() - 1).contains("end"));
+    CHECK(failed_audibly(world));
+  }
+}
+
+TEST_CASE("node: a reply with a hole is heard to its end, without a tone") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  const std::vector<Bytes> chunks = reply(turn, 4);
+  for (const size_t i : {0, 1, 3}) world.send(chunks[i]);
+  world.done(turn, "completed", 4);
+  REQUIRE(world.run_until(State::Idle, 3 * chunk_ms + 800));
+  CHECK(world.speaker.heard.size() == 30);
+  CHECK(world.node.counters().replies_heard == 1);
+  CHECK(world.node.counters().tones == 0);
+}
+
+TEST_CASE("node: a reply that was stopped on purpose, its end lost, ends without a tone") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  world.send(reply_frame(turn, 0, flag::start, mp3::frames(turn, 0, 10)));
+  world.done(turn, "interrupted", 3);
+  REQUIRE(world.run_until(State::Idle, chunk_ms + 500));
+  CHECK(world.node.counters().tones == 0);
 }
 
 TEST_CASE("node: an utterance in which nobody spoke ends without a sound") {
@@ -562,7 +623,7 @@ TEST_CASE("node: a lost END is made up for by `done`") {
   std::vector<Bytes> chunks = reply(turn, 4);
   chunks.pop_back();
   world.send(chunks);
-  world.done(turn, "completed");
+  world.done(turn, "completed", 3);
   REQUIRE(world.run_until(State::Idle, 3 * chunk_ms + 500));
   CHECK(world.speaker.heard == names(turn, 30));
   CHECK(world.node.counters().tones == 0);

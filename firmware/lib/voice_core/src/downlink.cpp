@@ -20,7 +20,9 @@ void Downlink::open(uint16_t turn) {
   held_count_ = 0;
   held_size_ = 0;
   end_came_ = false;
+  tail_lost_ = false;
   done_ = false;
+  chunks_ = 0;
   buffer_.clear();
 }
 
@@ -63,9 +65,10 @@ bool Downlink::opens(const Frame& frame) const {
          (frame.has(flag::start) || frame.seq < config::reorder_frames);
 }
 
-void Downlink::done(uint32_t now_ms) {
+void Downlink::done(uint16_t chunks, uint32_t now_ms) {
   done_ = true;
   done_at_ = now_ms;
+  chunks_ = chunks;
 }
 
 void Downlink::tick(uint32_t now_ms) {
@@ -77,6 +80,7 @@ void Downlink::tick(uint32_t now_ms) {
   if (held_count_ > 0) {
     if (now_ms - held_since_ >= config::reorder_wait_ms) skip_to_held(now_ms);
   } else if (done_ && now_ms - done_at_ >= config::reorder_wait_ms) {
+    if (next_seq_ < chunks_) skip_to(chunks_);
     buffer_.end();
   }
 }
@@ -138,7 +142,12 @@ bool Downlink::hold(const Frame& frame, uint32_t now_ms) {
 }
 
 void Downlink::take(uint16_t seq, uint8_t flags, const uint8_t* audio, size_t size) {
-  if (!buffer_.append(seq, audio, size)) ++counters_.frames_overflowed;
+  if (!buffer_.append(seq, audio, size)) {
+    ++counters_.frames_overflowed;
+    tail_lost_ = true;
+  } else if (size > 0) {
+    tail_lost_ = false;
+  }
   history_ = history_ << 1 | 1;
   ++next_seq_;
   if ((flags & flag::end) == 0) return;
@@ -172,6 +181,7 @@ void Downlink::drain_held(uint32_t now_ms) {
 void Downlink::skip_to(uint16_t seq) {
   const uint16_t missing = ahead(seq);
   counters_.frames_lost += missing;
+  tail_lost_ = true;
   history_ = missing < history_bits ? history_ << missing : 0;
   next_seq_ = seq;
 }

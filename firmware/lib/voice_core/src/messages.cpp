@@ -94,7 +94,13 @@ bool read_event(const uint8_t* payload, size_t size, Event& out) {
   Event event;
   if (!read_turn(text, size, event.turn)) return false;
   event.kind = named(kinds, name, EventKind::Other);
-  if (event.kind == EventKind::Done) event.outcome = read_outcome(text, size);
+  if (event.kind == EventKind::Done) {
+    event.outcome = read_outcome(text, size);
+    int32_t chunks = 0;
+    if (json_find_int(text, size, "chunks", chunks) && chunks > 0 && chunks <= UINT16_MAX) {
+      event.chunks = static_cast<uint16_t>(chunks);
+    }
+  }
   if (event.kind == EventKind::Error) json_find_string(text, size, "code", event.code, sizeof(event.code));
   out = event;
   return true;

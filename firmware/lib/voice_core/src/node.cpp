@@ -124,7 +124,7 @@ void Node::receive_event(const uint8_t* payload, size_t size, uint32_t now_ms) {
   told_ = Told::Nothing;
   if (event.kind != EventKind::Done) return;
   outcome_ = event.outcome;
-  downlink_.done(now_ms);
+  downlink_.done(event.chunks, now_ms);
 }
 
 void Node::receive_state(const uint8_t* payload, size_t size, uint32_t now_ms) {
@@ -307,7 +307,7 @@ void Node::check_told(uint32_t now_ms) {
     cut_off_ = told_ == Told::Unknown;
     told_over_ = !cut_off_;
     if (told_over_) outcome_ = told_outcome_;
-    downlink_.done(now_ms);
+    downlink_.done(0, now_ms);
   }
   told_ = Told::Nothing;
 }
@@ -352,7 +352,7 @@ void Node::check_reply(uint32_t now_ms) {
   if (heard && !cut_off_) {
     // One that was stopped on purpose has no last frame either.
     const bool stopped = outcome_ == Outcome::Interrupted || outcome_ == Outcome::Silent;
-    const bool rest_lost = told_over_ && !downlink_.end_came() && !stopped;
+    const bool rest_lost = !stopped && (downlink_.tail_lost() || (told_over_ && !downlink_.end_came()));
     const bool failed = rest_lost || player_.undecodable();
     ++(rest_lost ? counters_.replies_stalled : counters_.replies_heard);
     if (linked_) publish_played(!rest_lost, now_ms);

@@ -39,8 +39,9 @@ class Downlink {
 
   // Takes a message; `may_open` allows the gateway to begin a turn of its own now.
   Received receive(const uint8_t* payload, size_t size, bool may_open, uint32_t now_ms);
-  // The gateway has said that the open turn is done: what has not come soon will not.
-  void done(uint32_t now_ms);
+  // The gateway has said that the open turn is done: what has not come soon will not. `chunks` frames of audio were
+  // sent; 0: not said.
+  void done(uint16_t chunks, uint32_t now_ms);
   // Gives up what has been missing for too long.
   void tick(uint32_t now_ms);
 
@@ -48,8 +49,11 @@ class Downlink {
   uint16_t turn() const { return turn_; }
   // Whether nothing more comes of it.
   bool ended() const { return buffer_.ended(); }
-  // Whether the last of its frames came; without it something after the last that came is missing.
+  // Whether the last of its frames came; without it something after the last that came may be missing.
   bool end_came() const { return end_came_; }
+  // Whether the audio of the last frames, as far as it is known of them, never came or found no room: what is played
+  // breaks off. One that is missing before others is a hole, and not meant.
+  bool tail_lost() const { return tail_lost_; }
 
  private:
   // A frame that came before one that is missing.
@@ -90,8 +94,10 @@ class Downlink {
   size_t held_size_ = 0;
   uint32_t held_since_ = 0;
   bool end_came_ = false;
+  bool tail_lost_ = false;
   bool done_ = false;
   uint32_t done_at_ = 0;
+  uint16_t chunks_ = 0;
   Closed closed_[closed_max];
   size_t closed_count_ = 0;
 };

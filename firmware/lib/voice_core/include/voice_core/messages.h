@@ -43,6 +43,7 @@ struct Event {
   EventKind kind = EventKind::Other;
   uint16_t turn = 0;                    // 0: it belongs to none
   Outcome outcome = Outcome::None;      // of Done
+  uint16_t chunks = 0;                  // of Done: messages of audio that were sent; 0: none, or not said
   char code[event_code_capacity] = "";  // of Error: "stt_failed"
 };
 
