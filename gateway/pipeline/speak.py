@@ -1,13 +1,15 @@
 """From pieces of text to one MP3 stream, and the knowledge of what was said up to where in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.audio import Pcm
 from gateway.engines.chain import TtsChain
 from gateway.engines.circuit import OnPassedOver
 from gateway.engines.encoder import Mp3Encoder
+from gateway.pipeline.ahead import Synthesis
+from gateway.pipeline.silence import SilenceTrimmer
 from gateway.pipeline.transmit import AudioPipe
 
 BLOCK_MS = 250
@@ -34,24 +36,29 @@ class ReplyAudio:
         self._encoder = encoder
         self._pipe = pipe
         self._on_first = on_first
+        self._trimmer = SilenceTrimmer()
         self._ms = 0.0
         self._spans: list[_Span] = []
         self._kept: bytearray | None = bytearray()
 
-    async def speak(self, text: str, language: str, on_passed_over: OnPassedOver) -> None:
-        """Synthesise `text` and append it.
+    def synthesise(self, text: str, language: str, on_passed_over: OnPassedOver) -> Synthesis:
+        """Begin to synthesise `text`, for `speak` when its turn comes."""
+        return Synthesis(text, self._tts.speak(text, language, on_passed_over), "voice")
+
+    async def speak(self, synthesis: Synthesis) -> None:
+        """Append the audio of `synthesis` as it comes, without the silence around it.
 
         Raises:
             StageFailed: every engine failed at it.
         """
-        start = self._ms
-        async with aclosing(self._tts.speak(text, language, on_passed_over)) as audio:
-            # The span grows with the audio, so that an interruption in the middle of a piece knows how much of it
-            # had been said.
-            self._spans.append(_Span(text, start, start))
-            async for pcm in audio:
-                await self._append(pcm)
-                self._spans[-1] = _Span(text, start, self._ms)
+        # The span grows with the audio, so that an interruption in the middle of a piece knows how much of it had been
+        # said.
+        self._spans.append(_Span(synthesis.text, self._ms, self._ms))
+        self._trimmer.begin(synthesis.text)
+        async with aclosing(synthesis.blocks()) as blocks:
+            async for block in blocks:
+                await self._append_spoken(self._trimmer.feed(block))
+        await self._append_spoken(self._trimmer.end())
 
     async def play(self, pcm: Pcm) -> None:
         """Append ready-made audio that is no part of the answer."""
@@ -100,12 +107,19 @@ class ReplyAudio:
             said.append(" ".join(words[: int(share * len(words))]))
         return " ".join(text for text in said if text)
 
-    async def _append(self, pcm: Pcm) -> None:
+    async def _append_spoken(self, audio: Iterator[Pcm]) -> None:
+        for pcm in audio:
+            await self._append(pcm, spoken=True)
+
+    async def _append(self, pcm: Pcm, *, spoken: bool = False) -> None:
+        """Append `pcm`; what is `spoken` is part of the piece of text whose span is the last."""
         self._on_first()
         step = max(1, pcm.rate * BLOCK_MS // 1000)
         for at in range(0, len(pcm.samples), step):
             block = Pcm(pcm.samples[at : at + step], pcm.rate)
             self._ms += block.seconds * 1000
+            if spoken:
+                self._spans[-1] = replace(self._spans[-1], end_ms=self._ms)
             await self._put(self._encoder.feed(block))
 
     async def _put(self, mp3: bytes) -> None:
