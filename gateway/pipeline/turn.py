@@ -33,12 +33,11 @@ from gateway.pipeline.reply import chat_request
 from gateway.pipeline.sentences import SentenceCutter
 from gateway.pipeline.speak import ReplyAudio
 from gateway.pipeline.transmit import AudioPipe, ReplyLimits, Transmitter
-from gateway.store import CachedAnswer, Store
+from gateway.store import CachedAnswer, OpenConversation, Store, input_hash
 from gateway.values import (
     DeviceAddress,
     EndedBy,
     LinkCounts,
-    Message,
     Outcome,
     ReplyForm,
     Timings,
@@ -79,7 +78,8 @@ class TurnServices:
 class TurnRequest:
     """What a turn is about: an utterance, or a text to answer (`ask`) or to speak (`say`).
 
-    `fault` refuses it: the device is told, audibly, and nothing else is done. `language` None means the device's.
+    `conversation` is as it was when the device began to speak; without one nothing is remembered or kept. `fault`
+    refuses the turn: the device is told, audibly, and nothing else is done. `language` None means the device's.
     """
 
     number: int
@@ -89,7 +89,7 @@ class TurnRequest:
     limits: ReplyLimits
     topic: str
     name: str
-    epoch: int | None = None
+    conversation: OpenConversation | None = None
     language: str | None = None
     utterance: Utterance | None = None
     text: str = ""
@@ -107,7 +107,7 @@ class Turn:
         self._request = request
         self.number = request.number
         self.device = request.device
-        self.epoch = request.epoch
+        self.epoch = request.conversation.epoch if request.conversation else None
         self._began = services.monotonic()
         self._started_at = services.now()
         self._language = self._wanted_language() or FALLBACK_LANGUAGE
@@ -295,10 +295,10 @@ class Turn:
         """Put the pieces of the model's answer into `pieces`, then None, or what went wrong."""
         services = self._services
         try:
-            history = await self._history()
+            conversation = self._request.conversation
             request = chat_request(
                 services.settings.system_prompt,
-                history,
+                conversation.history if conversation else (),
                 self._heard,
                 window=services.settings.history_messages,
                 device=self.device.id,
@@ -348,17 +348,13 @@ class Turn:
         except Exception:
             log.exception("the clip for %s could not be played", error.code)
 
-    # The conversation and the answers kept
-
-    async def _history(self) -> list[Message]:
-        try:
-            return await self._services.store.history(self.device.id, self._services.settings.history_messages)
-        except StoreError as exc:
-            self._report_store(exc)
-            return []
+    # The answers kept
 
     async def _cached_answer(self) -> CachedAnswer | None:
-        if not self._may_cache():
+        conversation = self._request.conversation
+        if conversation is None or not self._may_cache():
+            return None
+        if input_hash(self._heard, self._language) not in conversation.answered:
             return None
         try:
             return await self._services.store.cached_answer(

@@ -25,7 +25,7 @@ from gateway.pipeline.assemble import (
     Step,
 )
 from gateway.pipeline.turn import TurnRequest, TurnServices
-from gateway.session.admission import Admission
+from gateway.session.admission import Admission, Opening
 from gateway.session.detection import Detection
 from gateway.session.floor import CANCEL_WAIT_S, Floor
 from gateway.session.inbox import Arrived, ForgetAsked, Inbox
@@ -54,12 +54,12 @@ class SessionServices:
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    """The utterance that is open. `refusal` is why it will not be answered: it is one too many."""
+    """The utterance that is open."""
 
     turn: int
     started_at: datetime
     device: DeviceAddress
-    refusal: DeviceFault | None
+    opening: Opening
 
 
 class Session:
@@ -275,7 +275,7 @@ class Session:
     async def _open_utterance(self, turn: int) -> None:
         await self._floor.conclude(flush=True)
         self._floor.cut_off_playing()
-        self._open = _Recording(turn, self._services.turns.now(), self.address, self._admission.over_rate())
+        self._open = _Recording(turn, self._services.turns.now(), self.address, self._admission.begin())
         self._services.turns.emit(Listening(self.address, turn))
 
     async def _drop_utterance(self) -> None:
@@ -283,13 +283,12 @@ class Session:
         if self._open is None:
             return
         recording = self._open
-        # One too many in a minute leaves no trace: a device that only ever begins could fill the database.
-        epoch = None if recording.refusal else (await self._admission.open_session())[0]
+        admitted = await recording.opening.admitted()
         self._open = None
         record = TurnRecord(
             recording.device, recording.turn, TurnKind.SPEECH, Outcome.INTERRUPTED, recording.started_at
         )
-        await self._records.end(record, epoch)
+        await self._records.end(record, admitted.epoch)
 
     # Turns
 
@@ -313,8 +312,8 @@ class Session:
         text: str = "",
         fault: DeviceFault | None = None,
     ) -> None:
-        over_rate = self._open.refusal if self._open is not None else self._admission.over_rate()
-        epoch, refusal = (None, over_rate) if over_rate else await self._admission.open_session()
+        opening = self._admission.begin() if self._open is None else self._open.opening
+        admitted = await opening.admitted()
         profile = self._profile
         request = TurnRequest(
             number=number,
@@ -324,14 +323,14 @@ class Session:
             limits=profile.limits,
             topic=profile.topic,
             name=profile.name,
-            epoch=epoch,
+            conversation=admitted.conversation,
             language=language or profile.language,
             utterance=closed.utterance if closed else None,
             text=text,
             largest_message=profile.last_largest,
             received_ms=round(closed.received_s * 1000) if closed else None,
             too_long=closed.too_long if closed else False,
-            fault=fault or refusal,
+            fault=fault or admitted.refusal,
         )
         # Until here what was heard is still an open utterance: to end now is to end it, and that is told.
         self._open = None
@@ -355,6 +354,8 @@ class Session:
         await self._floor.conclude(flush=True)
         await self._records.settle(CANCEL_WAIT_S)
         erased = await self._services.turns.store.forget(self.id)
+        if self._open is not None:
+            self._open.opening.ask_again()
         self._services.turns.emit(SessionsErased((self.address,), FORGET))
         return None if erased is None else erased.message_count
 

@@ -186,7 +186,7 @@ async def test_a_database_that_cannot_be_written_costs_no_answer(
             for device, exchange in zip((known, new), exchanges, strict=True):
                 assert (await exchange.done(30))["outcome"] == "completed"
                 assert (await device.event("error", 1, code="store_failed"))["turn"] is None
-        assert (await onlooker.statistics())["dropped"]["store_calls"] >= 2
+        assert (await onlooker.statistics())["dropped"]["store_calls"] >= 1
     # With the database back the conversation goes on where it was kept last.
     await (await known.ask("third")).done(20)
     heard = [message["content"] for message in provider.chat.requests[-1].json["messages"][1:]]
