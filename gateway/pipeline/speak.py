@@ -76,7 +76,7 @@ class ReplyAudio:
     async def finish(self) -> None:
         """Say that nothing more comes."""
         await self._put(self._encoder.finish())
-        await self._pipe.close()
+        self._pipe.close()
 
     def close(self) -> None:
         """Let go of the encoder, however the turn ended."""

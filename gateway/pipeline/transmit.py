@@ -53,44 +53,56 @@ class Pacer:
 
 
 class AudioPipe:
-    """A bounded buffer of bytes between the task that makes a reply's audio and the one that sends it."""
+    """A bounded buffer of bytes between the one task that makes a reply's audio and the one that sends it."""
 
     def __init__(self, limit: int = PIPE_MAX_BYTES) -> None:
         self._limit = limit
         self._data = bytearray()
         self._closed = False
-        self._changed = asyncio.Condition()
+        self._maker: asyncio.Future[None] | None = None
+        self._sender: asyncio.Future[None] | None = None
+        self._wanted = 0
 
     async def put(self, data: bytes) -> None:
         """Add `data` as soon as there is less than the limit inside."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: len(self._data) < self._limit)
-            self._data += data
-            self._changed.notify_all()
-        # Neither the lock nor the wait above need to have let anyone else run. The sender takes the first audio now,
-        # not when the whole piece is encoded; nor does a long piece hold up other devices.
+        while len(self._data) >= self._limit:
+            self._maker = asyncio.get_running_loop().create_future()
+            await self._maker
+        self._data += data
+        self._serve_sender()
+        # The wait above need not have let anyone else run. The sender takes the first audio now, not when the whole
+        # piece is encoded; nor does a long piece hold up other devices.
         await asyncio.sleep(0)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Say that nothing more will come."""
-        async with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self._serve_sender()
 
     async def fill(self, wanted: int, wait_s: float | None) -> None:
         """Wait until `wanted` bytes are inside, or the pipe is closed, or `wait_s` seconds are over."""
-        try:
-            async with asyncio.timeout(wait_s), self._changed:
-                await self._changed.wait_for(lambda: self._closed or len(self._data) >= wanted)
-        except TimeoutError:
+        if self._closed or len(self._data) >= wanted:
             return
+        loop = asyncio.get_running_loop()
+        self._wanted = wanted
+        self._sender = loop.create_future()
+        timer = None if wait_s is None else loop.call_later(wait_s, _release, self._sender)
+        try:
+            await self._sender
+        finally:
+            self._sender = None
+            if timer is not None:
+                timer.cancel()
 
-    async def take(self, at_most: int) -> bytes:
-        async with self._changed:
-            data = bytes(self._data[:at_most])
-            del self._data[:at_most]
-            self._changed.notify_all()
-            return data
+    def take(self, at_most: int) -> bytes:
+        data = bytes(self._data[:at_most])
+        del self._data[:at_most]
+        _release(self._maker)
+        return data
+
+    def _serve_sender(self) -> None:
+        if self._closed or len(self._data) >= self._wanted:
+            _release(self._sender)
 
     def clear(self) -> None:
         """Let go of what is inside; nobody waits for it any more."""
@@ -102,6 +114,11 @@ class AudioPipe:
 
     def __len__(self) -> int:
         return len(self._data)
+
+
+def _release(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +203,7 @@ class Transmitter:
         reply = bytearray()
         while not pipe.exhausted:
             await pipe.fill(1, None)
-            reply += await pipe.take(PIPE_MAX_BYTES)
+            reply += pipe.take(PIPE_MAX_BYTES)
         whole = bytes(reply)
         limit = self._limits.payload
         if limit is not None and len(whole) > limit:
@@ -207,7 +224,7 @@ class Transmitter:
         self.form = ReplyForm.STREAM
         parts = AudioPipe(limit=len(reply) + 1)
         await parts.put(reply)
-        await parts.close()
+        parts.close()
         await self._run_paced(parts, on_first)
 
     async def _run_paced(self, pipe: AudioPipe, on_first: Callable[[], None]) -> None:
@@ -215,7 +232,7 @@ class Transmitter:
         if chunk_bytes < CHUNK_MIN_BYTES:
             while not pipe.exhausted:
                 await pipe.fill(1, None)
-                self.no_room = bool(await pipe.take(PIPE_MAX_BYTES)) or self.no_room
+                self.no_room = bool(pipe.take(PIPE_MAX_BYTES)) or self.no_room
         while not pipe.exhausted:
             if self.chunks == 0:
                 await pipe.fill(1, None)
@@ -230,7 +247,7 @@ class Transmitter:
                 continue
             duration_ms = self._milliseconds(size)
             await asyncio.sleep(self._pacer.wait_s(self._clock(), duration_ms))
-            chunk = await pipe.take(size)
+            chunk = pipe.take(size)
             await self._send_chunk(chunk, last=pipe.exhausted)
             self._pacer.sent(self._clock(), duration_ms)
             if self.chunks == 1:

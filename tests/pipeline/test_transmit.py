@@ -58,7 +58,7 @@ async def send(
         for block in audio:
             await pipe.put(block)
             await asyncio.sleep(every_s)
-        await pipe.close()
+        pipe.close()
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(transmitter.run(pipe, lambda: None))
@@ -83,7 +83,7 @@ async def test_the_first_audio_leaves_while_its_maker_works_on() -> None:
     for block in [mp3(0.25)] * 8:
         await pipe.put(block)
         had_arrived.append(len(device.messages))
-    await pipe.close()
+    pipe.close()
     await sending
     assert had_arrived[1] == 1
 
@@ -236,7 +236,7 @@ async def test_synthesis_waits_when_far_more_is_made_than_can_be_sent() -> None:
     waiting = asyncio.create_task(pipe.put(b"more"))
     await asyncio.sleep(1)
     assert not waiting.done()
-    await pipe.take(500)
+    pipe.take(500)
     await waiting
     assert len(pipe) == 504
 
