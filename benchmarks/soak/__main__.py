@@ -19,6 +19,7 @@ import pytest
 
 from benchmarks.soak.board import WatchedBoard, Wedged
 from benchmarks.soak.drops import GATEWAY_STATUS, Drop, Drops
+from benchmarks.soak.sounds import LANGUAGE
 from benchmarks.soak.turns import WHOLE, Conversation, Turn
 from tests.e2e.board import Board, build_board
 from tests.e2e.onlooker import Onlooker
@@ -144,7 +145,7 @@ async def soak(program: Path, turns: int, drop_every_s: float, seed: int, folder
 
 
 def _gateway(folder: Path, broker: Mosquitto, provider: OpenAIServer) -> GatewayProcess:
-    engines = ("--stt", "openai", "--llm", "openai", "--tts", "openai", "--language", "en")
+    engines = ("--stt", "openai", "--llm", "openai", "--tts", "openai", "--language", LANGUAGE)
     places = ("--mqtt-url", broker.url, "--data-dir", str(folder / "data"))
     environ = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": provider.base_url}
     return GatewayProcess(folder, *engines, *places, "--log-format", "json", environ=environ)

@@ -520,7 +520,7 @@ TEST_CASE("node: a reply longer than RAM is played whole when it is paced") {
   CHECK(world.node.counters().underruns == 0);
 }
 
-TEST_CASE("node: a gateway that does not pace is survived: the beginning is heard, the rest counted and missed audibly") {
+TEST_CASE("node: a gateway that does not pace is survived: the beginning is heard, then the error tone") {
   World world;
   world.begin_linked();
   const uint16_t turn = world.ask();
