@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gateway.audio import SPEECH_RATE, resample, to_int16
 from gateway.engines.vad import SPEECH_PROBABILITY, WINDOW, WINDOW_S, SpeechDetector
+from gateway.errors import EngineBusy
 from tests.conformance.speech import silence, spoken
 
 
@@ -71,6 +72,50 @@ async def test_streams_do_not_influence_each_other(detector: SpeechDetector) -> 
         )
         together += first
     assert together == pytest.approx(alone, abs=1e-4)
+
+
+async def test_what_many_streams_wait_for_is_done_together_and_each_gets_its_own(detector: SpeechDetector) -> None:
+    audio = pcm(recording()[10_000:30_000])
+    cuts = [audio[2 * 160 * number :] for number in range(20)]
+    alone = [await detector.stream(SPEECH_RATE).probabilities(cut) for cut in cuts]
+    together = await asyncio.gather(*(detector.stream(SPEECH_RATE).probabilities(cut) for cut in cuts))
+    assert together == [pytest.approx(own, abs=1e-6) for own in alone]
+    assert len({tuple(own) for own in alone}) == len(cuts)
+
+
+async def test_a_call_that_nobody_waits_for_any_more_costs_the_others_nothing(detector: SpeechDetector) -> None:
+    audio = pcm(recording())
+    expected = await detector.stream(SPEECH_RATE).probabilities(audio)
+    given_up = [asyncio.create_task(detector.stream(SPEECH_RATE).probabilities(audio)) for _ in range(30)]
+    wanted = asyncio.create_task(detector.stream(SPEECH_RATE).probabilities(audio))
+    await asyncio.sleep(0)
+    for task in given_up:
+        task.cancel()
+    assert await wanted == pytest.approx(expected, abs=1e-6)
+    assert all(task.cancelled() for task in (await asyncio.wait(given_up))[0])
+
+
+async def test_more_calls_than_may_wait_are_refused_and_counted() -> None:
+    detector = SpeechDetector()
+    await detector.start()
+    window = pcm(silence(WINDOW_S))
+    calls = [asyncio.create_task(detector.stream(SPEECH_RATE).probabilities(window)) for _ in range(1100)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, EngineBusy)]
+    assert len(refused) == detector.refused > 0
+    assert len([result for result in results if isinstance(result, list)]) == 1100 - len(refused) >= 1024
+    await detector.close()
+
+
+async def test_closing_frees_who_waits() -> None:
+    detector = SpeechDetector()
+    await detector.start()
+    calls = [asyncio.create_task(detector.stream(SPEECH_RATE).probabilities(pcm(recording()))) for _ in range(50)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await detector.close()
+    async with asyncio.timeout(1):
+        await asyncio.wait(calls)
 
 
 async def test_a_reset_stream_is_a_new_one(detector: SpeechDetector) -> None:
