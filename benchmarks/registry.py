@@ -1,9 +1,10 @@
 """All benchmarks, in the order of the page. A new one is a module with `BENCHMARK`, and a line here."""
 
-from benchmarks import latency, messages
+from benchmarks import latency, messages, storage
 from benchmarks.measurement import Benchmark
 
 BENCHMARKS: tuple[Benchmark, ...] = (
     latency.BENCHMARK,
     messages.BENCHMARK,
+    storage.BENCHMARK,
 )

@@ -14,9 +14,11 @@ from benchmarks.latency import Latency, LatencySizes
 from benchmarks.measurement import Benchmark
 from benchmarks.memory import MemorySizes
 from benchmarks.messages import Messages, Sizes
+from benchmarks.million import Filling
 from benchmarks.page import Document
 from benchmarks.processes import installed_broker
 from benchmarks.registry import BENCHMARKS
+from benchmarks.storage import Storage, StorageSizes
 from benchmarks.throughput import ThroughputSizes
 
 LATENCY = Latency(quick=(LatencySizes(devices=2, questions=1, rounds=1, pause_s=(0.0, 0.05)),))
@@ -28,6 +30,7 @@ TINY: Sequence[Benchmark] = (
             MemorySizes(warm_up=2, counts=(3,), traced=3),
         )
     ),
+    Storage(quick=StorageSizes(Filling(messages=400, talker=100, devices=20, cached=20), turns=3, earlier=1)),
 )
 """Every benchmark, with the least that it can be run with."""
 
