@@ -257,7 +257,10 @@ class Turn:
 
     async def _hear(self, utterance: Utterance) -> None:
         settings = self._services.settings
-        speech = await asyncio.to_thread(hear.decode, utterance, settings.utterance_max_s)
+        if hear.is_quick(utterance):
+            speech = hear.decode(utterance, settings.utterance_max_s)
+        else:
+            speech = await asyncio.to_thread(hear.decode, utterance, settings.utterance_max_s)
         if speech.truncated or self._request.too_long:
             self._report(
                 ErrorCode.AUDIO_TOO_LONG,
