@@ -59,8 +59,8 @@ class TestFasterWhisper(SttConformance, OwnLanguagesConformance):
         await engine.close()
 
     def test_says_which_model_runs_and_where(self, engine: FasterWhisper) -> None:
-        assert engine.description == "faster-whisper mini-whisper (int8, cpu)"
-        assert FasterWhisper.from_settings(Settings()).description == "faster-whisper base (int8, cpu)"
+        assert engine.description == "faster-whisper mini-whisper (int8, cpu, safe window)"
+        assert FasterWhisper.from_settings(Settings()).description == "faster-whisper base (int8, cpu, safe window)"
 
 
 class TestStart:
