@@ -52,6 +52,10 @@ class SttChain:
                 return await _in_time(engine.transcribe(speech, language), self._timeout_s)
         raise work.failure()
 
+    def prepare(self) -> None:
+        """Let the engine that would be asked now prepare itself for work, in the background."""
+        self._order.prepare()
+
     def health(self) -> list[EngineHealth]:
         return self._order.health()
 
@@ -102,6 +106,10 @@ class ChatChain:
             if begun:
                 raise work.broken_off()
         raise work.failure()
+
+    def prepare(self) -> None:
+        """Let the engine that would be asked now prepare itself for work, in the background."""
+        self._order.prepare()
 
     def health(self) -> list[EngineHealth]:
         return self._order.health()
@@ -170,6 +178,10 @@ class TtsChain:
                 recording.keep()
                 return
         raise work.failure()
+
+    def prepare(self) -> None:
+        """Let the engine that would be asked now prepare itself for work, in the background."""
+        self._order.prepare()
 
     def health(self) -> list[EngineHealth]:
         return self._order.health()

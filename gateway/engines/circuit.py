@@ -4,20 +4,25 @@ An engine that fails is passed over and rests. When its rest is over, one piece 
 still pass it over; that trial decides whether it is back or rests again.
 """
 
+import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Generic, Literal, TypeVar
 
 from gateway.engines.closing import close_all
-from gateway.engines.protocols import Engine
+from gateway.engines.protocols import Engine, Preparable
 from gateway.errors import EngineBusy, EngineFailed, ErrorCode, Stage, StageFailed
 
 _log = logging.getLogger(__name__)
 
 LONGEST_REST_S: Final = 600.0
 """What an engine asks for itself (a 429's Retry-After) is not believed beyond this."""
+
+PREPARED_FOR_S: Final = 5.0
+"""Many servers end a connection that was idle for so long."""
 
 _FAILURE_CODES: Final = {
     Stage.STT: ErrorCode.STT_FAILED,
@@ -60,6 +65,7 @@ class _Circuit(Generic[EngineT]):
         self.rests = 0
         self.rest_over_at: float | None = None
         self.on_trial = False
+        self.prepare_again_at = -math.inf
 
     def may_be_asked(self, now: float) -> bool:
         return self.rest_over_at is None or (now >= self.rest_over_at and not self.on_trial)
@@ -77,10 +83,24 @@ class EngineOrder(Generic[EngineT]):
         self.rest_s = rest_s
         self.clock = clock
         self._circuits = tuple(_Circuit(engine) for engine in engines)
+        self._preparing: dict[str, asyncio.Task[None]] = {}
 
     def begin(self, on_passed_over: OnPassedOver) -> "Work[EngineT]":
         """Begin one piece of work, to be tried on one engine after the other."""
         return Work(self, self._circuits, on_passed_over)
+
+    def prepare(self) -> None:
+        """Let the engine that would be asked now prepare itself, in the background; at most one call of it runs, and
+        it is not called again within `PREPARED_FOR_S` seconds."""
+        now = self.clock()
+        circuit = next((one for one in self._circuits if one.may_be_asked(now)), None)
+        if circuit is None or now < circuit.prepare_again_at or not isinstance(circuit.engine, Preparable):
+            return
+        circuit.prepare_again_at = now + PREPARED_FOR_S
+        if self._preparing.get(circuit.engine.name) is None:
+            name = circuit.engine.name
+            self._preparing[name] = task = asyncio.create_task(circuit.engine.prepare(), name=f"prepare {name}")
+            task.add_done_callback(lambda done: self._prepared(name, done))
 
     def health(self) -> list[EngineHealth]:
         now = self.clock()
@@ -88,7 +108,15 @@ class EngineOrder(Generic[EngineT]):
 
     async def close(self) -> None:
         """Close every engine, also when closing one of them fails."""
+        for task in tuple(self._preparing.values()):
+            task.cancel()
+            await asyncio.wait({task})
         await close_all(engine.close() for engine in self.engines)
+
+    def _prepared(self, engine: str, task: "asyncio.Task[None]") -> None:
+        del self._preparing[engine]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s cannot be prepared", engine, exc_info=error)
 
     def _health_of(self, circuit: _Circuit[EngineT], now: float) -> EngineHealth:
         rest_left_s = 0.0 if circuit.rest_over_at is None else max(0.0, circuit.rest_over_at - now)

@@ -4,6 +4,7 @@ The library's own variables say where to go: OPENAI_API_KEY, OPENAI_BASE_URL.
 """
 
 import functools
+import logging
 import os
 import ssl
 from collections.abc import Generator
@@ -20,12 +21,38 @@ DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 _PLACEHOLDER_KEY = "none"
 """Local servers want no key, and the library wants one."""
+_KEPT_OPEN_S: Final = 60.0
+"""How long an idle connection is kept, unless its server ends it sooner: longer than a question and its recognition
+take, so that what was opened when a device began to speak is there when it is answered."""
+_AHEAD_S: Final = 5.0
+"""Longest wait for a connection that nobody needs yet."""
+_log = logging.getLogger(__name__)
 _LONGEST_QUOTE = 200
 _ONLY_THIS_WORK: Final = frozenset({400, 413, 422})
 """Too long a conversation, a content filter, audio that it does not take: the server is well for everyone else."""
 
 
-def open_client(*, timeout_s: float) -> openai.AsyncOpenAI:
+class Client(openai.AsyncOpenAI):
+    """The library's client, which can also open its connection before there is anything to ask."""
+
+    def __init__(self, *, http: httpx2.AsyncClient, key: str, base_url: str, timeout_s: float) -> None:
+        super().__init__(api_key=key, base_url=base_url, timeout=timeout_s, max_retries=0, http_client=http)
+        self._http = http
+
+    async def connect_ahead(self) -> None:
+        """Open a connection to the server, to be used by the next request; one that is open is used and so kept.
+
+        It takes a request, for the library opens connections for nothing else: HEAD of the base URL, without the key
+        and without any work for the server, whatever it answers. That it fails is told nobody: what is asked later
+        will fail too, and be told.
+        """
+        try:
+            await self._http.head(self.base_url, timeout=_AHEAD_S, follow_redirects=False)
+        except (httpx2.HTTPError, OSError) as error:
+            _log.debug("no connection to %s ahead of time: %r", server_name(self), error)
+
+
+def open_client(*, timeout_s: float) -> Client:
     """Make a client that waits `timeout_s` at most for a connection and for each part of an answer.
 
     It never tries again by itself: while a person waits, the next engine of the list is the better second try.
@@ -41,12 +68,18 @@ def open_client(*, timeout_s: float) -> openai.AsyncOpenAI:
         )
     if base_url and not base_url.startswith(("http://", "https://")):
         raise ConfigurationError("OPENAI_BASE_URL must begin with http:// or https://, and usually ends in /v1")
-    return openai.AsyncOpenAI(
-        api_key=key or _PLACEHOLDER_KEY,
+    return Client(
+        http=openai.DefaultAsyncHttpx2Client(
+            verify=_tls_context(),
+            limits=httpx2.Limits(
+                max_connections=openai.DEFAULT_CONNECTION_LIMITS.max_connections,
+                max_keepalive_connections=openai.DEFAULT_CONNECTION_LIMITS.max_keepalive_connections,
+                keepalive_expiry=_KEPT_OPEN_S,
+            ),
+        ),
+        key=key or _PLACEHOLDER_KEY,
         base_url=base_url or DEFAULT_BASE_URL,
-        timeout=timeout_s,
-        max_retries=0,
-        http_client=openai.DefaultAsyncHttpx2Client(verify=_tls_context()),
+        timeout_s=timeout_s,
     )
 
 

@@ -8,7 +8,7 @@ serves many devices at once, and blocking code never runs on the event loop.
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,15 @@ class Engine(Protocol):
     async def start(self) -> None: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """An engine that can do something ahead of its next work: one behind a network opens the connection."""
+
+    async def prepare(self) -> None:
+        """Called when a device begins to speak, often in vain. Never raises for what goes wrong."""
+        ...
 
 
 class SpeechToText(Engine, Protocol):

@@ -27,6 +27,11 @@ class Engines:
     lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def prepare(self) -> None:
+        """Somebody begins to speak: let the engines that will be asked prepare themselves, in the background."""
+        for chain in (self.stt, self.llm, self.tts):
+            chain.prepare()
+
     def health(self) -> list[EngineHealth]:
         return [*self.stt.health(), *self.llm.health(), *self.tts.health()]
 

@@ -277,6 +277,8 @@ class Session:
         self._floor.cut_off_playing()
         self._open = _Recording(turn, self._services.turns.now(), self.address, self._admission.begin())
         self._services.turns.emit(Listening(self.address, turn))
+        # Connections are opened while the person speaks.
+        self._services.turns.engines.prepare()
 
     async def _drop_utterance(self) -> None:
         """End unanswered the utterance that is being recorded, if one is."""

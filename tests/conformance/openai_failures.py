@@ -124,6 +124,28 @@ class OpenAIFailures:
         assert self.endpoint(server).requests[-1].headers["authorization"] == f"Bearer {KEY}"
         assert KEY not in engine.description
 
+    async def test_its_connection_is_open_before_it_is_needed(self, engine: Any, server: OpenAIServer) -> None:
+        await engine.prepare()
+        assert server.accepted == 1
+        # It costs nobody anything: no endpoint is asked, and no key shown.
+        request = server.strays.get_nowait()
+        assert (request.method, request.path) == ("HEAD", "/v1/")
+        assert "authorization" not in request.headers
+        await self.work(engine)
+        await self.work(engine)
+        assert len(self.endpoint(server).requests) == 2
+        assert server.accepted == 1
+
+    async def test_a_server_that_is_away_is_not_told_of_before_it_is_needed(
+        self, engine: Any, server: OpenAIServer
+    ) -> None:
+        await server.stop()
+        await engine.prepare()
+        await self.fail(engine)
+        await server.start()
+        await engine.prepare()
+        assert await self.work(engine)
+
     async def test_a_server_that_wants_no_key_needs_none(
         self, server: OpenAIServer, openai_environment: pytest.MonkeyPatch
     ) -> None:

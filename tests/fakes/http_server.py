@@ -1,6 +1,7 @@
 """A small real HTTP/1.1 server for tests: it answers as told, and can be told to misbehave.
 
-One request a connection. Whether a client waited for the whole answer is seen on the connection itself.
+A connection takes one request after the other. Whether a client waited for the whole answer is seen on the
+connection itself.
 """
 
 import asyncio
@@ -96,6 +97,10 @@ class HttpServer:
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self._routes = routes
         self.port = 0
+        self.accepted = 0
+        """Connections that clients have opened."""
+        self.strays: asyncio.Queue[Request] = asyncio.Queue()
+        """Each request for a path that is not served."""
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -128,8 +133,11 @@ class HttpServer:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        self.accepted += 1
+        early = b""
         try:
-            await self._serve(reader, writer)
+            while (rest := await self._serve(reader, writer, early)) is not None:
+                early = rest
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away; what it did not wait for has been noted
         finally:
@@ -138,28 +146,37 @@ class HttpServer:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await _read_request(reader)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, early: bytes) -> bytes | None:
+        """Take one request, of which `early` is here already, and answer it; return what has come of the next one, or
+        None when there will be none."""
+        request = await _read_request(reader, early)
         route = self._routes.get(request.path)
         if route is None:
-            await _send(writer, Response(404, {"Content-Type": "text/plain"}, (b"no such path",)))
-            return
+            self.strays.put_nowait(request)
+            await _send(writer, request, Response(404, {"Content-Type": "text/plain"}, (b"no such path",)))
+            return b""
         route.requests.append(request)
         route.arrived.put_nowait(request)
-        sending = asyncio.create_task(_send(writer, route.respond(request)))
+        response = route.respond(request)
+        sending = asyncio.create_task(_send(writer, request, response))
         leaving = asyncio.create_task(reader.read(1))
         try:
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
+            if not sending.done() and (leaving.exception() is not None or leaving.result() == b""):
                 route.abandoned.put_nowait(request)
+                return None
+            await asyncio.wait((sending,))
         finally:
             for task in (sending, leaving):
                 task.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
+            _, read = await asyncio.gather(sending, leaving, return_exceptions=True)
+        if not response.head or response.ending is not Ending.COMPLETE or read == b"" or isinstance(read, Exception):
+            return None
+        return read if isinstance(read, bytes) else b""
 
 
-async def _read_request(reader: asyncio.StreamReader) -> Request:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+async def _read_request(reader: asyncio.StreamReader, early: bytes) -> Request:
+    head = (early + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     method, path, _version = head[0].split(" ")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:] if line)}
     if headers.get("transfer-encoding") == "chunked":
@@ -178,13 +195,15 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
-async def _send(writer: asyncio.StreamWriter, response: Response) -> None:
+async def _send(writer: asyncio.StreamWriter, request: Request, response: Response) -> None:
     await asyncio.sleep(response.delay_s)
     if response.head:
-        headers = {"Transfer-Encoding": "chunked", "Connection": "close"} | dict(response.headers)
+        headers = {"Transfer-Encoding": "chunked"} | dict(response.headers)
         lines = [f"HTTP/1.1 {response.status} Told", *(f"{name}: {value}" for name, value in headers.items())]
         writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
         await writer.drain()
+        if request.method == "HEAD":
+            return
         for piece in filter(None, response.pieces):
             if response.piece_delay_s:
                 await asyncio.sleep(response.piece_delay_s)

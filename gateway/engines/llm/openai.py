@@ -9,7 +9,7 @@ from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
 from gateway.config import Settings
 from gateway.engines.choice import own_choice
-from gateway.engines.openai_client import errors_mapped, open_client, server_name
+from gateway.engines.openai_client import Client, errors_mapped, open_client, server_name
 from gateway.engines.protocols import ChatRequest
 from gateway.errors import EngineFailed
 
@@ -30,7 +30,7 @@ class OpenAIChat:
         self._max_completion_tokens: int | openai.Omit = openai.omit
         self._temperature: float | openai.Omit = temperature
         self._timeout_s = timeout_s
-        self._client: openai.AsyncOpenAI | None = None
+        self._client: Client | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -47,6 +47,10 @@ class OpenAIChat:
 
     async def start(self) -> None:
         self._client = open_client(timeout_s=self._timeout_s)
+
+    async def prepare(self) -> None:
+        if self._client is not None:
+            await self._client.connect_ahead()
 
     async def close(self) -> None:
         if self._client is not None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gateway.audio import SPEECH_RATE, to_int16
 from gateway.config import Settings
 from gateway.engines.choice import own_choice
-from gateway.engines.openai_client import errors_mapped, open_client, server_name
+from gateway.engines.openai_client import Client, errors_mapped, open_client, server_name
 from gateway.engines.vad import SpeechDetector
 from gateway.values import Transcript
 
@@ -65,7 +65,7 @@ class OpenAITranscription:
         self._default_language = default_language
         self._timeout_s = timeout_s
         self._tells_language = True
-        self._client: openai.AsyncOpenAI | None = None
+        self._client: Client | None = None
         self._detector = SpeechDetector()
 
     @classmethod
@@ -83,6 +83,10 @@ class OpenAITranscription:
     async def start(self) -> None:
         self._client = open_client(timeout_s=self._timeout_s)
         await self._detector.start()
+
+    async def prepare(self) -> None:
+        if self._client is not None:
+            await self._client.connect_ahead()
 
     async def close(self) -> None:
         await self._detector.close()

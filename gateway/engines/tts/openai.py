@@ -11,7 +11,7 @@ import openai
 from gateway.audio import Pcm
 from gateway.config import Settings
 from gateway.engines.choice import own_choice
-from gateway.engines.openai_client import errors_mapped, open_client, server_name
+from gateway.engines.openai_client import Client, errors_mapped, open_client, server_name
 from gateway.engines.tts.decoding import MAX_AUDIO_BYTES, decode_file
 from gateway.errors import EngineFailed
 
@@ -40,7 +40,7 @@ class OpenAISpeech:
         self._model = model
         self._voice = voice
         self._timeout_s = timeout_s
-        self._client: openai.AsyncOpenAI | None = None
+        self._client: Client | None = None
         self._says_rate = True
 
     @classmethod
@@ -57,6 +57,10 @@ class OpenAISpeech:
 
     async def start(self) -> None:
         self._client = open_client(timeout_s=self._timeout_s)
+
+    async def prepare(self) -> None:
+        if self._client is not None:
+            await self._client.connect_ahead()
 
     async def close(self) -> None:
         if self._client is not None:
