@@ -140,8 +140,10 @@ def amend_reply(db: Database, record: TurnRecord, epoch: int, said: str) -> bool
             .order_by(TurnRow.id.desc())
             .limit(1)
         )
-        MessageRow.update(text=said).where(MessageRow.id == message.scalar(db)).execute(db)
-        TurnRow.update(said=said).where(TurnRow.id == turn.scalar(db)).execute(db)
+        for model, newest, change in ((MessageRow, message, {"text": said}), (TurnRow, turn, {"said": said})):
+            model.update(change).where(
+                (model.session_id == record.device.id) & (model.id == newest.scalar(db))
+            ).execute(db)
     return True
 
 

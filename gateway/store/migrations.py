@@ -5,6 +5,7 @@ through the models, which say how the tables look today. Written for SQLite 3.35
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from peewee import Database, PostgresqlDatabase
 
@@ -21,7 +22,11 @@ _POSTGRES_TYPES = {
 }
 _POSTGRES_LOCK = 0x564F4943  # any number that no other program locks: "VOIC"
 
-Execute = Callable[[str], None]
+
+class Execute(Protocol):
+    """Runs a statement, in which {id} and the like stand for the database's own types."""
+
+    def __call__(self, statement: str, *, postgres_only: bool = False) -> None: ...
 
 
 def _base(execute: Execute) -> None:
@@ -66,10 +71,20 @@ def _how_the_device_speaks(execute: Execute) -> None:
     execute("ALTER TABLE turns ADD COLUMN largest_message {bigint}")
 
 
+def _one_index_by_conversation(execute: Execute) -> None:
+    """PostgreSQL looked for the newest rows of a device that had said much by reading everybody's, newest first, along
+    the index of the ids alone. That goes; the ids stay unique, as they come from a sequence. SQLite does not do so."""
+    for table in ("messages", "turns"):
+        execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey", postgres_only=True)
+        execute(f"DROP INDEX {table}_session", postgres_only=True)
+        execute(f"ALTER TABLE {table} ADD PRIMARY KEY (session_id, id)", postgres_only=True)
+
+
 MIGRATIONS: tuple[Callable[[Execute], None], ...] = (
     _base,
     _indexes_for_figures_and_eviction,
     _how_the_device_speaks,
+    _one_index_by_conversation,
 )
 """Step n, counted from 1, brings a database of version n - 1 to version n."""
 
@@ -82,6 +97,11 @@ def migrate(db: Database, steps: tuple[Callable[[Execute], None], ...] = MIGRATI
     """
     postgres = isinstance(db, PostgresqlDatabase)
     types = _POSTGRES_TYPES if postgres else _SQLITE_TYPES
+
+    def execute(statement: str, *, postgres_only: bool = False) -> None:
+        if postgres or not postgres_only:
+            db.execute_sql(statement.format_map(types))
+
     # On SQLite `atomic` begins with IMMEDIATE: it holds the write lock from here on.
     with db.atomic():
         if postgres:
@@ -96,8 +116,11 @@ def migrate(db: Database, steps: tuple[Callable[[Execute], None], ...] = MIGRATI
             )
         if version == len(steps):
             return
+        if postgres:
+            # A step may have to go through all that was ever said.
+            db.execute_sql("SET LOCAL statement_timeout = 0")
         for step in steps[version:]:
-            step(lambda statement: db.execute_sql(statement.format_map(types)))
+            step(execute)
         if stored is None:
             SchemaVersion.insert(version=len(steps)).as_rowcount().execute(db)
         else:

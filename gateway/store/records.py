@@ -31,6 +31,14 @@ class ErasedSession:
 
 
 @dataclass(frozen=True, slots=True)
+class Thinned:
+    """A conversation that is too large to be erased in one go: its oldest `messages` are gone."""
+
+    session_id: DeviceId
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recollection:
     """What recent turns tell of a device: the newest of the gateway's own turn numbers, the form of its last reply,
     and the largest payload in bytes that it had sent; None where no turn tells."""

@@ -1,5 +1,6 @@
 """The conversations as a list: showing them, and erasing those that are unwanted or long idle."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -7,8 +8,8 @@ from peewee import Database, fn
 
 from gateway.store import counters
 from gateway.store.counters import Counter
-from gateway.store.models import CacheRow, Conversation
-from gateway.store.records import ErasedSession, SessionSummary
+from gateway.store.models import CacheRow, Conversation, MessageRow, TurnRow
+from gateway.store.records import ErasedSession, SessionSummary, Thinned
 from gateway.values import DeviceId
 
 _DOOMED = -1
@@ -31,10 +32,14 @@ def session(db: Database, session_id: DeviceId) -> SessionSummary | None:
     return None if row is None else _summary(row)
 
 
-def forget(db: Database, session_id: DeviceId) -> ErasedSession | None:
-    """Erase one conversation and all that belongs to it; None if there is none."""
+def forget(db: Database, session_id: DeviceId, rows: int) -> ErasedSession | Thinned | None:
+    """Erase one conversation and all that belongs to it, or the oldest of it if it has more than `rows` messages and
+    turns; None if there is none."""
+    wanted = Conversation.session_id == session_id
     with db.atomic():
-        erased = _erase(db, Conversation.session_id == session_id)
+        if _size(db, session_id, rows + 1) > rows:
+            return _thin(db, session_id, wanted, rows)
+        erased = _erase(db, wanted)
     return erased[0] if erased else None
 
 
@@ -50,11 +55,53 @@ def inactive(db: Database, before: datetime, limit: int, offset: int) -> list[Er
     return [ErasedSession(*row) for row in rows.tuples().execute(db)]
 
 
-def erase_inactive(db: Database, before: datetime, limit: int) -> list[ErasedSession]:
-    """Erase up to `limit` conversations whose last activity lies before `before`."""
+def erase_inactive(db: Database, before: datetime, limit: int, rows: int) -> Sequence[ErasedSession | Thinned]:
+    """Erase up to `limit` conversations whose last activity lies before `before`, with up to `rows` messages and turns
+    of theirs; of the first one, if it has more, the oldest. Nothing: there are none."""
+    idle = Conversation.updated_at < before
+    left = rows
+    ids: list[DeviceId] = []
     with db.atomic():
-        ids = [found.session_id for found in inactive(db, before, limit, 0)]
-        return _erase(db, Conversation.session_id.in_(ids) & (Conversation.updated_at < before)) if ids else []
+        for found in inactive(db, before, limit, 0):
+            left -= _size(db, found.session_id, left + 1)
+            if left < 0:
+                if not ids:
+                    thinned = _thin(db, found.session_id, idle & (Conversation.session_id == found.session_id), rows)
+                    return [] if thinned is None else [thinned]
+                break
+            ids.append(found.session_id)
+        return _erase(db, idle & Conversation.session_id.in_(ids)) if ids else []
+
+
+def _size(db: Database, session_id: DeviceId, limit: int) -> int:
+    """How many messages and turns a conversation has; beyond `limit` of either they are not counted."""
+    return sum(
+        model.select(model.id).where(model.session_id == session_id).limit(limit).count(db)
+        for model in (MessageRow, TurnRow)
+    )
+
+
+def _thin(db: Database, session_id: DeviceId, condition: Any, rows: int) -> Thinned | None:
+    """Erase the oldest `rows` messages and turns of a conversation, all but its newest message; None if `condition` no
+    longer holds. What a turn would read of it goes last."""
+    # Written, not read: this locks the conversation, so that nothing is appended during the rest.
+    if not Conversation.update(epoch=Conversation.epoch).where(condition).execute(db):
+        return None
+    held = Conversation.select(Conversation.message_count).where(condition).scalar(db)
+    messages = _erase_oldest(db, MessageRow, session_id, min(rows // 2, held - 1))
+    _erase_oldest(db, TurnRow, session_id, rows // 2)
+    Conversation.update(message_count=Conversation.message_count - messages).where(condition).execute(db)
+    counters.add(db, {Counter.MESSAGES: -messages})
+    return Thinned(session_id, messages)
+
+
+def _erase_oldest(db: Database, model: type[MessageRow] | type[TurnRow], session_id: DeviceId, count: int) -> int:
+    of_session = model.session_id == session_id
+    oldest = model.select(model.id).where(of_session).order_by(model.id)
+    last = oldest.limit(1).offset(count - 1).scalar(db) if count > 0 else None
+    if last is None:
+        return 0
+    return int(model.delete().where(of_session & (model.id <= last)).execute(db))
 
 
 def _erase(db: Database, condition: Any) -> list[ErasedSession]:

@@ -1,6 +1,8 @@
 """The store as the gateway and the command line see it: asynchronous, with one error for whatever goes wrong."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +18,7 @@ from gateway.store.records import (
     SessionSummary,
     StoredMessage,
     StoreStatistics,
+    Thinned,
 )
 from gateway.store.worker import DatabaseWorker
 from gateway.values import DeviceAddress, DeviceId, Message, TurnRecord
@@ -24,7 +27,8 @@ CLEANUP_DAYS_MAX = 365_000
 _MESSAGES_PAGE = 200
 _TURNS_SEARCHED = 64
 _SESSIONS_PAGE = 50
-"""Conversations erased in one transaction, so that turns can be written in between."""
+_ROWS_PAGE = 2000
+"""Conversations, and messages and turns of theirs, erased in one transaction: a turn waits no longer than for these."""
 
 
 class Store:
@@ -143,7 +147,10 @@ class Store:
 
     async def forget(self, session_id: DeviceId) -> ErasedSession | None:
         """Erase one conversation, its turns and its cached answers; None if there is none."""
-        return await self._worker.run(sessions.forget, session_id)
+        parts: list[Thinned] = []
+        while isinstance(part := await self._worker.run(sessions.forget, session_id, _ROWS_PAGE), Thinned):
+            parts.append(part)
+        return None if part is None else _whole([*parts, part])[0]
 
     async def cleanup(self, days: float, dry_run: bool, now: datetime) -> list[ErasedSession]:
         """Erase every conversation without activity in the last `days`, oldest first; only say which if `dry_run`.
@@ -154,15 +161,16 @@ class Store:
         if not 0 <= days <= CLEANUP_DAYS_MAX:
             raise ValueError(f"days must be from 0 to {CLEANUP_DAYS_MAX}")
         before = now - timedelta(days=days)
-        erased: list[ErasedSession] = []
+        parts: list[ErasedSession | Thinned] = []
         while True:
+            page: Sequence[ErasedSession | Thinned]
             if dry_run:
-                page = await self._worker.run(sessions.inactive, before, _SESSIONS_PAGE, offset=len(erased))
+                page = await self._worker.run(sessions.inactive, before, _SESSIONS_PAGE, offset=len(parts))
             else:
-                page = await self._worker.run(sessions.erase_inactive, before, _SESSIONS_PAGE)
+                page = await self._worker.run(sessions.erase_inactive, before, _SESSIONS_PAGE, _ROWS_PAGE)
             if not page:
-                return erased
-            erased += page
+                return _whole(parts)
+            parts += page
 
     async def statistics(self, now: datetime) -> StoreStatistics:
         return await self._worker.run(statistics.statistics, now)
@@ -190,3 +198,17 @@ class Store:
         It is not kept if the conversation of `epoch` was erased, or if the limits leave no room for it.
         """
         return await self._worker.run(cache.cache_answer, session_id, epoch, question, language, answer, limits, now)
+
+
+def _whole(parts: Sequence[ErasedSession | Thinned]) -> list[ErasedSession]:
+    """The conversations that are erased, with all their messages; not those that are only thinner, as somebody spoke
+    again meanwhile."""
+    thinned = Counter[DeviceId]()
+    for part in parts:
+        if isinstance(part, Thinned):
+            thinned[part.session_id] += part.messages
+    return [
+        replace(part, message_count=part.message_count + thinned[part.session_id])
+        for part in parts
+        if isinstance(part, ErasedSession)
+    ]

@@ -1,7 +1,8 @@
 """The databases that the store is tested on, both real."""
 
+import itertools
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,19 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a new, empty database: every test that uses it runs on each kind."""
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Makes URLs of new, empty databases of one kind: every test that uses it runs on each."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/new/gateway.db"
+        numbers = itertools.count(1)
+        return lambda: f"sqlite:///{tmp_path}/new-{next(numbers)}/gateway.db"
     server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
+    return server.new_database
+
+
+@pytest.fixture
+def url(new_url: Callable[[], str]) -> str:
+    """The URL of a new, empty database."""
+    return new_url()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import SessionLimitReached, StoreError
 from gateway.store import ErasedSession, Recollection, SessionSummary, Store
 from gateway.values import LinkCounts, Message, Outcome, ReplyForm, Timings, TurnKind
-from tests.store.samples import HALL, KITCHEN, MANY, NOW, device, turn
+from tests.store.samples import HALL, KITCHEN, LONG, MANY, NOW, device, long_conversation, turn
 
 
 class TestConversation:
@@ -226,6 +226,47 @@ class TestErasing:
         assert {found.session_id for found in await store.sessions(MANY)} == {of.id for of in devices[:31]}
         statistics = await store.statistics(NOW)
         assert (statistics.total_sessions, statistics.total_conversations, statistics.total_messages) == (31, 31, 62)
+
+    @pytest.mark.parametrize("cleaning", [False, True])
+    async def test_a_long_conversation_goes_a_piece_at_a_time_and_turns_are_had_in_between(
+        self, store: Store, url: str, cleaning: bool
+    ) -> None:
+        epoch = await store.open_session(HALL, MANY, NOW)
+        long_conversation(url, KITCHEN, LONG, NOW - timedelta(days=40))
+
+        async def erase() -> list[ErasedSession]:
+            erased = await store.cleanup(30, False, NOW) if cleaning else [await store.forget(KITCHEN.id)]
+            return [session for session in erased if session is not None]
+
+        erasing = asyncio.create_task(erase())
+        turns = 0
+        while not erasing.done():
+            assert await store.record_turn(turn(HALL), epoch)
+            turns += 1
+        # The store does one thing after the other: as many turns as there were pieces.
+        assert turns > LONG // 2000
+        assert await erasing == [ErasedSession(KITCHEN.id, KITCHEN.spelling, LONG, NOW - timedelta(days=40))]
+        assert await store.history(KITCHEN.id, 10) == []
+        assert await store.turns(KITCHEN.id, 10) == []
+        statistics = await store.statistics(NOW)
+        assert (statistics.total_sessions, statistics.total_conversations) == (1, 1)
+        assert statistics.total_messages == len(await store.history(HALL.id, LONG)) == 2 * turns
+
+    async def test_a_device_that_speaks_again_while_it_is_cleaned_up_keeps_what_is_left(
+        self, store: Store, url: str
+    ) -> None:
+        long_conversation(url, KITCHEN, LONG, NOW - timedelta(days=40))
+        cleaning = asyncio.create_task(store.cleanup(30, False, NOW))
+        await asyncio.sleep(0)  # its first piece is asked for
+        epoch = await store.open_session(KITCHEN, MANY, NOW)
+        assert await store.record_turn(turn(heard="again"), epoch)
+        assert await cleaning == []
+        kept = await store.history(KITCHEN.id, LONG)
+        assert [message.text for message in kept[-3:]] == [f"line {LONG - 1}", "again", "hi"]
+        assert len(kept) < LONG
+        found = await store.session(KITCHEN.id)
+        assert found is not None
+        assert found.message_count == len(kept) == (await store.statistics(NOW)).total_messages
 
     @pytest.mark.parametrize("days", [-1, -0.001, float("nan"), 1e12])
     async def test_days_out_of_range_erase_nothing(self, store: Store, days: float) -> None:
