@@ -39,7 +39,7 @@ class GoogleTranslate(HttpServer):
 
     def url(self, tld: str = "com", path: str = "") -> str:
         """Takes the place of the function of gTTS that makes the service's address."""
-        return f"http://127.0.0.1:{self.port}/{path}"
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}/{path}"
 
 
 def asked(request: Request) -> tuple[str, str]:

@@ -7,6 +7,7 @@ connection itself.
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
@@ -66,7 +67,8 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What to send: the body in `pieces`, each after `piece_delay_s`; no status line at all without `head`."""
+    """What to send: the body in `pieces`, each after `piece_delay_s`; no status line at all without `head`. Nothing
+    before `delay_s` is over, and `wait_for`, if given, has happened."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -74,6 +76,7 @@ class Response:
     ending: Ending = Ending.COMPLETE
     head: bool = True
     delay_s: float = 0.0
+    wait_for: asyncio.Event | None = None
     piece_delay_s: float = 0.0
 
 
@@ -97,6 +100,8 @@ class HttpServer:
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self._routes = routes
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
+        """Set before `start()`, it makes this a server of HTTPS."""
         self.accepted = 0
         """Connections that clients have opened."""
         self.strays: asyncio.Queue[Request] = asyncio.Queue()
@@ -106,7 +111,9 @@ class HttpServer:
 
     async def start(self) -> None:
         """Listen; after `stop()`, on the same port again."""
-        self._server = await asyncio.start_server(self._on_connection, "127.0.0.1", self.port, limit=_HEAD_LIMIT)
+        self._server = await asyncio.start_server(
+            self._on_connection, "127.0.0.1", self.port, limit=_HEAD_LIMIT, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -140,6 +147,8 @@ class HttpServer:
                 early = rest
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away; what it did not wait for has been noted
+        except asyncio.CancelledError:
+            pass  # by stop(); passed on, asyncio would log it as an error
         finally:
             self._connections.discard(task)
             writer.close()
@@ -197,6 +206,8 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 async def _send(writer: asyncio.StreamWriter, request: Request, response: Response) -> None:
     await asyncio.sleep(response.delay_s)
+    if response.wait_for is not None:
+        await response.wait_for.wait()
     if response.head:
         headers = {"Transfer-Encoding": "chunked"} | dict(response.headers)
         lines = [f"HTTP/1.1 {response.status} Told", *(f"{name}: {value}" for name, value in headers.items())]

@@ -1,12 +1,18 @@
 """Text to speech by the voice of Google Translate, through gTTS: free, without a key, and without any promise.
 
-The service takes at most 100 characters a request and refuses (429) whoever asks too often; gTTS opens a TLS session
-for each request and by itself waits for ever. Hence the pieces, the time limit, one retry, and no more than a few
-requests at a time. What was spoken is kept by the chain's cache.
+The service takes at most 100 characters a request and refuses (429) whoever asks too often. gTTS knows its requests
+and its languages; left to send them itself it would open a TLS session for each, without looking at the certificate,
+and wait for ever. So they are sent here: on connections that are kept, with a time limit and one retry, no more than a
+few at a time. What was spoken is kept by the chain's cache.
 """
 
+import base64
+import contextlib
+import http.cookiejar
+import re
 import textwrap
 import threading
+import urllib.parse
 from collections.abc import AsyncGenerator
 from typing import Self
 
@@ -18,7 +24,7 @@ from gateway.audio import Pcm
 from gateway.config import Settings
 from gateway.engines.choice import own_choice
 from gateway.engines.retry_after import retry_after_s
-from gateway.engines.tts.decoding import decode_file
+from gateway.engines.tts.decoding import MAX_AUDIO_BYTES, decode_file
 from gateway.engines.workers import Workers
 from gateway.errors import ConfigurationError, EngineFailed
 
@@ -48,6 +54,11 @@ _LANGUAGES = {"he": "iw", "nb": "no", "jv": "jw"}
 """What Google calls the languages whose code differs from ours."""
 _THREADS = 4
 _QUEUE = 32
+_AHEAD_S = 5.0
+"""Longest wait for a connection that nobody needs yet."""
+_MAX_BODY_BYTES = MAX_AUDIO_BYTES * 4 // 3
+_AUDIO = re.compile(rb'jQ1olc","\[\\"([A-Za-z0-9+/=]*)\\"]')
+"""The audio in the service's answer: base64 in JSON in JSON. jQ1olc is its name for speech."""
 
 
 class GoogleTranslateSpeech:
@@ -60,6 +71,7 @@ class GoogleTranslateSpeech:
         self._tld = tld
         self._timeout_s = timeout_s
         self._workers = Workers("gtts", threads=_THREADS, queue=_QUEUE)
+        self._session = _session()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -83,6 +95,20 @@ class GoogleTranslateSpeech:
 
     async def close(self) -> None:
         await self._workers.close()
+        self._session.close()
+
+    async def prepare(self) -> None:
+        """Open a connection, unless requests are under way and so have one; or use the one that is open, which keeps
+        it. That it fails is told when there is something to say."""
+        if self._workers.pending:
+            return
+        url = urllib.parse.urljoin(self._requests("a", "en")[0].url or "", "/")
+
+        def connect(_: threading.Event) -> None:
+            with contextlib.suppress(requests.RequestException):
+                self._session.head(url, timeout=_AHEAD_S, allow_redirects=False)
+
+        await self._workers.run(connect)
 
     def voice(self, language: str) -> str:
         return f"{_LANGUAGES.get(language, language)}@{self._tld}"
@@ -105,21 +131,63 @@ class GoogleTranslateSpeech:
             yield await self._fetch(piece, code)
 
     async def _fetch(self, piece: str, code: str) -> Pcm:
+        requests_of_piece = self._requests(piece, code)
+
         def fetch(abandoned: threading.Event) -> Pcm:
             attempt = 1
             while True:
-                speech = gtts.gTTS(
-                    piece, lang=code, tld=self._tld, lang_check=False, timeout=self._timeout_s / ATTEMPTS
-                )
                 try:
-                    return decode_file(b"".join(speech.stream()), self.name)
-                except (gtts.gTTSError, ValueError) as error:
-                    failure = _failure(error)
-                    if attempt == ATTEMPTS or not failure.retryable or failure.rest_s is not None or abandoned.is_set():
-                        raise failure from error
+                    audio = b"".join(map(self._ask, requests_of_piece))
+                    break
+                except EngineFailed as failure:
+                    again = failure.retryable and failure.rest_s is None
+                    if attempt == ATTEMPTS or not again or abandoned.is_set():
+                        raise
                 attempt += 1
+            return decode_file(audio, self.name)
 
         return await self._workers.run(fetch)
+
+    def _requests(self, piece: str, code: str) -> list[requests.PreparedRequest]:
+        """gTTS's own requests for `piece`: one, unless what it writes out (an abbreviation) makes it too long."""
+        speech = gtts.gTTS(piece, lang=code, tld=self._tld, lang_check=False)
+        prepared: list[requests.PreparedRequest] = speech._prepare_requests()
+        return prepared
+
+    def _ask(self, request: requests.PreparedRequest) -> bytes:
+        """Send `request` and return the MP3 that is answered.
+
+        Raises:
+            EngineFailed: there is none.
+        """
+        # What a session does for requests that it makes itself: the variables for proxies and certificates.
+        options = self._session.merge_environment_settings(request.url or "", {}, True, None, None)
+        try:
+            with self._session.send(request, timeout=self._timeout_s / ATTEMPTS, **options) as response:
+                body = bytearray()
+                for part in response.iter_content(65536):
+                    body += part
+                    if len(body) > _MAX_BODY_BYTES:
+                        raise EngineFailed(f"the service answered more than {_MAX_BODY_BYTES} bytes", retryable=False)
+        except requests.Timeout as error:
+            raise EngineFailed("the service did not answer in time", timed_out=True) from error
+        except requests.RequestException as error:
+            raise EngineFailed("the service cannot be reached, or closed the connection midway") from error
+        if not response.ok:
+            raise _refusal(response)
+        found = _AUDIO.search(body)
+        if found is None:
+            raise EngineFailed("the service answered no audio")
+        return base64.b64decode(found[1])
+
+
+def _session() -> requests.Session:
+    """Kept-alive connections for all threads, to a service that learns nothing about who asks."""
+    session = requests.Session()
+    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=_THREADS))
+    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=_THREADS))
+    session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+    return session
 
 
 def split(text: str) -> list[str]:
@@ -127,18 +195,11 @@ def split(text: str) -> list[str]:
     return textwrap.wrap(text, LONGEST_REQUEST, break_on_hyphens=False)
 
 
-def _failure(error: gtts.gTTSError | ValueError) -> EngineFailed:
-    """What went wrong: gTTS keeps the response if there was one, and the cause in the exception's context."""
-    response = error.rsp if isinstance(error, gtts.gTTSError) else None
-    if response is None:
-        if isinstance(error.__context__, requests.Timeout):
-            return EngineFailed("the service did not answer in time", timed_out=True)
-        return EngineFailed("the service cannot be reached, or closed the connection midway")
+def _refusal(response: requests.Response) -> EngineFailed:
+    """What an error status of the service means."""
     if response.status_code == requests.codes.too_many_requests:
         rest_s = retry_after_s(response.headers.get("retry-after"))
         return EngineFailed("the service is asked too often (429)", rest_s=rest_s, retryable=False)
-    if response.ok:
-        return EngineFailed("the service answered no audio")
     if response.status_code == requests.codes.bad_request:
         return EngineFailed("the service refuses the text (400)", retryable=False, rest_s=0.0)
     return EngineFailed(f"the service answered {response.status_code}", retryable=response.status_code >= 500)

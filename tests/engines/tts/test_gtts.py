@@ -1,5 +1,10 @@
 import asyncio
+import ipaddress
+import ssl
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import gtts.tts
 import pytest
@@ -7,6 +12,7 @@ import pytest
 from gateway.config import Settings
 from gateway.engines.tts.gtts import LONGEST_REQUEST, GoogleTranslateSpeech
 from gateway.errors import ConfigurationError, EngineFailed
+from gateway.provisioning.certificates import make_authority, make_server
 from tests.conformance.tts import OwnVoicesConformance, TtsConformance, spoken_by
 from tests.fakes.google_translate import GoogleTranslate, speech, wrapped
 from tests.fakes.http_server import Ending, Response
@@ -83,7 +89,7 @@ class TestGoogleTranslateSpeech(TtsConformance, OwnVoicesConformance):
             (Response(head=False, ending=Ending.CLOSE), "cannot be reached", 2),
             (Response(head=False, ending=Ending.HANG), "in time", 2),
             (Response(pieces=(b'"jQ1olc",null',)), "no audio", 2),
-            (Response(), "cannot be decoded", 1),
+            (Response(), "no audio", 2),
             (wrapped(b"not an MP3"), "cannot be decoded", 1),
         ],
         ids=["500", "404", "400", "refused", "hangs", "no audio", "nothing", "not an MP3"],
@@ -122,6 +128,89 @@ class TestGoogleTranslateSpeech(TtsConformance, OwnVoicesConformance):
         await service.stop()
         with pytest.raises(EngineFailed, match="cannot be reached"):
             await spoken_by(engine, "Hola.")
+
+    async def test_pieces_that_follow_each_other_share_a_connection(
+        self, engine: GoogleTranslateSpeech, service: GoogleTranslate
+    ) -> None:
+        for text in ("Hola.", LONG):
+            await spoken_by(engine, text)
+        assert len(service.spoken.requests) > 3
+        assert service.accepted == 1
+
+    async def test_pieces_that_are_wanted_together_are_asked_for_together(
+        self, engine: GoogleTranslateSpeech, service: GoogleTranslate
+    ) -> None:
+        both_here = asyncio.Event()
+
+        async def one(text: str) -> float:
+            return (await spoken_by(engine, text)).seconds
+
+        # Each is answered only when the other has been asked for.
+        service.spoken.answer = lambda text, language: replace(speech(text, language), wait_for=both_here)
+        first, second = asyncio.create_task(one("Uno, dos.")), asyncio.create_task(one("Tres, cuatro, cinco."))
+        async with asyncio.timeout(1.5):
+            await service.spoken.arrived.get()
+            await service.spoken.arrived.get()
+            both_here.set()
+            assert await first < await second
+        assert service.accepted == 2
+        await spoken_by(engine, "Y más.")
+        assert service.accepted == 2
+
+    async def test_its_connection_is_open_before_it_is_needed(
+        self, engine: GoogleTranslateSpeech, service: GoogleTranslate
+    ) -> None:
+        await engine.prepare()
+        request = service.strays.get_nowait()
+        assert (request.method, request.path) == ("HEAD", "/")
+        await spoken_by(engine, "Hola.")
+        assert service.accepted == 1
+        assert len(service.spoken.requests) == 1
+
+    async def test_while_it_asks_it_needs_no_further_connection(
+        self, engine: GoogleTranslateSpeech, service: GoogleTranslate
+    ) -> None:
+        service.spoken.answer = lambda text, language: Response(head=False, ending=Ending.HANG)
+        speaking = asyncio.create_task(spoken_by(engine, "Hola."))
+        await service.spoken.arrived.get()
+        await engine.prepare()
+        assert service.strays.empty()
+        speaking.cancel()
+        await asyncio.wait({speaking})
+
+    async def test_a_service_that_is_away_is_not_told_of_before_it_is_needed(
+        self, engine: GoogleTranslateSpeech, service: GoogleTranslate
+    ) -> None:
+        await service.stop()
+        await engine.prepare()
+
+    async def test_it_tells_the_service_nothing_that_the_service_told_it(
+        self, engine: GoogleTranslateSpeech, service: GoogleTranslate
+    ) -> None:
+        said = speech("Hola.", "es")
+        marked = replace(said, headers={**said.headers, "Set-Cookie": "NID=511; path=/"})
+        service.spoken.answer = lambda text, language: marked
+        for _ in range(2):
+            await spoken_by(engine, "Hola.")
+        assert "cookie" not in service.spoken.requests[-1].headers
+
+    async def test_it_talks_to_nobody_whose_certificate_it_cannot_check(
+        self, engine: GoogleTranslateSpeech, service: GoogleTranslate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        authority = make_authority(datetime.now(UTC))
+        server = make_server(authority, [], [ipaddress.ip_address("127.0.0.1")], datetime.now(UTC), 2)
+        (tmp_path / "ca.pem").write_text(authority.certificate_pem)
+        (tmp_path / "server.pem").write_text(server.certificate_pem + server.key_pem)
+        await service.stop()
+        service.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        service.tls.load_cert_chain(tmp_path / "server.pem")
+        await service.start()
+        await engine.prepare()
+        with pytest.raises(EngineFailed, match="cannot be reached"):
+            await spoken_by(engine, "Hola.")
+        assert not service.spoken.requests
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        assert (await spoken_by(engine, "Hola.")).seconds > 0.1
 
     async def test_cancelled_work_ends_at_once(self, engine: GoogleTranslateSpeech, service: GoogleTranslate) -> None:
         service.spoken.answer = lambda text, language: Response(head=False, ending=Ending.HANG)
