@@ -10,7 +10,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.settings_values import check_pattern, check_prompt, check_root_topic, check_timezone, decode_list
+from gateway.settings_values import (
+    check_end_of_speech,
+    check_pattern,
+    check_prompt,
+    check_root_topic,
+    check_timezone,
+    decode_list,
+)
 
 DEFAULT_SYSTEM_PROMPT = (
     "You are the voice assistant of the device {name}. Answer in {language}, clearly and directly, in one to three"
@@ -32,6 +39,7 @@ Pattern = Annotated[str, AfterValidator(check_pattern)]
 Prompt = Annotated[str, AfterValidator(check_prompt)]
 RootTopic = Annotated[str, AfterValidator(check_root_topic)]
 TimeZone = Annotated[str, AfterValidator(check_timezone)]
+EndOfSpeech = Annotated[str, BeforeValidator(check_end_of_speech)]
 
 
 class Settings(BaseSettings):
@@ -127,7 +135,16 @@ class Settings(BaseSettings):
     utterance_max_s: Positive = Field(30.0, description="Longest utterance, in seconds")
     utterance_min_s: float = Field(0.1, ge=0, description="Shortest utterance that is recognised, in seconds")
     message_max_bytes: Count = Field(1_048_576, description="Largest message taken from a device, in bytes")
-    end_of_speech_ms: Count = Field(700, description="Silence that ends a raw utterance, in milliseconds")
+    end_of_speech: EndOfSpeech = Field(
+        "normal",
+        description="Silence that ends a raw utterance unless the device's hello says: relaxed (1250 ms), normal (700),"
+        " eager (300), or milliseconds",
+    )
+    speculation: Literal["off", "recognise", "answer"] = Field(
+        "recognise",
+        description="In a pause of 128 ms of a device that ends by silence: nothing, recognise what it has said so far,"
+        " or also have the answer written; at most 3 times an utterance, and what was in vain is dropped",
+    )
     queue_messages: Count = Field(2048, description="Messages of one device that may wait to be handled")
     hello_max_bytes: Count = Field(4096, description="Largest hello or control message, in bytes")
     text_max_chars: Count = Field(1000, description="Longest text of ask and say, in characters")

@@ -9,6 +9,8 @@ import zoneinfo
 from difflib import get_close_matches
 from string import Formatter
 
+from gateway.values import end_of_speech_ms
+
 ROOT_TOPIC_MAX = 200
 """Bytes. What follows it in a topic, at most about 80 bytes, is far within MQTT's 65535."""
 
@@ -43,6 +45,12 @@ def check_prompt(template: str) -> str:
                 f"the placeholder {{{name}}} is not one of {known}; write a brace that is meant as such twice"
             )
     return template
+
+
+def check_end_of_speech(wish: object) -> str:
+    """Accept the name of a preset, or a number of milliseconds."""
+    end_of_speech_ms(text := str(wish))
+    return text
 
 
 def check_timezone(name: str) -> str:

@@ -65,6 +65,29 @@ class Codec(StrEnum):
     """The bytes of an audio file that libsndfile reads; rate and channels are in it."""
 
 
+END_OF_SPEECH_MS = {"relaxed": 1250, "normal": 700, "eager": 300}
+"""Silence that is the end of speech, by the names that people know it under (Home Assistant has the same three)."""
+END_OF_SPEECH_LEAST_MS, END_OF_SPEECH_MOST_MS = 100, 10_000
+
+
+def end_of_speech_ms(wish: str | int) -> int:
+    """Return how many milliseconds of silence are the end of speech: a preset, or a number of them.
+
+    Raises:
+        ValueError: it is neither, or out of its bounds.
+    """
+    if wish in END_OF_SPEECH_MS:
+        return END_OF_SPEECH_MS[str(wish)]
+    try:
+        milliseconds = int(wish)
+    except ValueError:
+        milliseconds = 0
+    if not END_OF_SPEECH_LEAST_MS <= milliseconds <= END_OF_SPEECH_MOST_MS:
+        presets = ", ".join(END_OF_SPEECH_MS)
+        raise ValueError(f"must be {presets}, or {END_OF_SPEECH_LEAST_MS} to {END_OF_SPEECH_MOST_MS} milliseconds")
+    return milliseconds
+
+
 class EndedBy(StrEnum):
     """Why an utterance ended."""
 

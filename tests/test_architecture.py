@@ -27,8 +27,8 @@ SETTINGS = ("config", "settings_values", "settings_sources", "settings_reference
 PURE = (
     "values", "errors", "audio", "limits", "events",
     "wire.adpcm", "wire.forms", "wire.frame", "wire.messages", "wire.opus", "wire.topics",
-    "pipeline.assemble", "pipeline.endpoint", "pipeline.framed", "pipeline.raw", "pipeline.sentences",
-    "pipeline.silence", "pipeline.wav",
+    "pipeline.assemble", "pipeline.endpoint", "pipeline.following", "pipeline.framed", "pipeline.raw",
+    "pipeline.sentences", "pipeline.silence", "pipeline.steps", "pipeline.wav",
     "provisioning.board", "provisioning.certificates", "provisioning.logins", "provisioning.password_file",
     "reports.live", "reports.stats", "device.mpeg", "device.playback", "engines.choice", "engines.encoder",
     "simulator.plan",

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from gateway.errors import DeviceFault, ErrorCode, Stage
+from gateway.pipeline.following import FrameFollower
 from gateway.pipeline.framed import FramedAudio
-from gateway.pipeline.raw import Began, Ended, NeedsSpeechProbability, RawStream
+from gateway.pipeline.raw import Began, Hushed, Move, NeedsSpeechProbability, RawStream, WentOn
+from gateway.pipeline.steps import Cancelled, Closed, Opened, Paused, Refused, Rejected, Resumed, Step
 from gateway.pipeline.wav import WavAudio, is_whole
 from gateway.values import Codec, EndedBy, Gap, LinkCounts, ReplyForm, Utterance
 from gateway.wire.forms import Form, form_of
@@ -33,8 +35,10 @@ __all__ = [
     "Closed",
     "NeedsSpeechProbability",
     "Opened",
+    "Paused",
     "Refused",
     "Rejected",
+    "Resumed",
     "Step",
 ]
 
@@ -48,58 +52,13 @@ _QUIET_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class AssemblyLimits:
-    """What one device may send. The names are those of the settings."""
+    """What one device may send. The names are those of the settings; with `pauses`, those in speech are told."""
 
     idle_limit_s: float = 1.0
     utterance_max_s: float = 30.0
     message_max_bytes: int = 1_048_576
     end_of_speech_ms: int = 700
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """An utterance has begun. If a reply is under way, this is barge-in."""
-
-    turn: int
-    reply_form: ReplyForm
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The open utterance is whole. `received_s` is from its first message to its end; `too_long` when the limit
-    ended it, and the rest of it will be ignored."""
-
-    utterance: Utterance
-    received_s: float
-    too_long: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """What ran stops. `turn` is the utterance that was open and now ends unanswered, or None if none was: then
-    it is the reply that stops."""
-
-    turn: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A message was dropped; nothing else changed. `turn` is the open utterance that it was too large for."""
-
-    fault: DeviceFault
-    turn: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """An utterance began and failed at once: a turn that must be told of, and heard to fail."""
-
-    turn: int
-    reply_form: ReplyForm
-    fault: DeviceFault
-
-
-Step = Opened | Closed | Cancelled | Rejected | Refused | NeedsSpeechProbability
+    pauses: bool = False
 
 
 @dataclass(slots=True)
@@ -133,6 +92,11 @@ class _Recording:
         utterance = Utterance(self.turn, self.reply_form, codec, rate, parts, ended_by, self.largest_message, link)
         return Closed(utterance, at - self.opened_at, too_long=ended_by is EndedBy.LIMIT)
 
+    def paused(self, pcm: bytes, rate: int) -> Paused:
+        return Paused(
+            Utterance(self.turn, self.reply_form, Codec.PCM, rate, (pcm,), EndedBy.SILENCE, self.largest_message)
+        )
+
 
 class Assembler:
     """Everything that one device says, in utterances.
@@ -149,6 +113,10 @@ class Assembler:
         """The raw stream that goes on, whether or not an utterance of it is open."""
         self._raw_rate = DEFAULT_RAW_RATE
         self._raw_message_bytes = 0
+        self._end_of_speech_ms = limits.end_of_speech_ms
+        self._follows_frames = False
+        self._follower: FrameFollower | None = None
+        """Listens along with the frames of the open utterance, and with what is left of them after its end."""
         self._skip: float = 0
         """Bytes still to come of a file or stream that was given up; infinity when only its end will tell."""
         self._last_turn: int | None = None
@@ -172,10 +140,16 @@ class Assembler:
         turns = LAST_GATEWAY_TURN - FIRST_GATEWAY_TURN + 1
         self._own_turn = FIRST_GATEWAY_TURN + (number - FIRST_GATEWAY_TURN + _NUMBERS_SKIPPED) % turns
 
-    def hello_said(self, rate: int | None) -> None:
-        """The device said `hello`: it may have restarted. `rate` is that of its raw audio in Hz, if it said one."""
+    def hello_said(self, rate: int | None, end_of_speech_ms: int | None = None) -> None:
+        """The device said `hello`: it may have restarted. `rate` is that of its raw audio in Hz, if it said one, and
+        counts from the next stream on. `end_of_speech_ms` counts at once; a device that says it and sends frames ends
+        them itself at so much silence, so its pauses are listened to."""
         self._said_hello = True
         self._raw_rate = rate or DEFAULT_RAW_RATE
+        self._end_of_speech_ms = end_of_speech_ms or self._limits.end_of_speech_ms
+        self._follows_frames = self._limits.pauses and end_of_speech_ms is not None
+        if self._raw is not None:
+            self._raw.wait_for(self._end_of_speech_ms)
 
     def receive(self, payload: bytes, now: float) -> list[Step]:
         """Take one message of the device's `in` topic. Never raises, whatever the payload."""
@@ -188,12 +162,18 @@ class Assembler:
         self._last_message_at = now
         return steps
 
-    def hear(self, probabilities: Iterable[float], now: float) -> list[Step]:
-        """Take the speech probabilities (0..1) of the next windows of the raw stream, in order.
+    def hear(self, probabilities: Iterable[float | None], now: float) -> list[Step]:
+        """Take the speech probabilities (0..1) of the next windows that were asked about, in order.
 
-        A detector that lags behind, because it resamples, may give fewer for now. One that cannot work gives 0.0
+        A detector that lags behind, because it resamples, may give fewer for now. One that cannot work gives None
         for each window: the utterance then ends by its empty message, the idle limit or the length limit.
         """
+        if self._follower is not None:
+            moves = self._follower.hear(probabilities)
+            if self._recording is None:
+                moves += self._follower.doubt()
+                self._follower = None
+            return self._follow_frames(moves)
         return [] if self._raw is None else self._follow(self._raw, self._raw.hear(probabilities), now)
 
     def tick(self, now: float) -> list[Step]:
@@ -212,7 +192,7 @@ class Assembler:
             recording.audio.drop()
         elif isinstance(recording.audio, WavAudio):
             self._skip = recording.audio.missing
-        self._recording = None
+        self._recording = self._follower = None
         return [Cancelled(recording.turn)]
 
     def _take(self, payload: bytes, now: float, quiet: bool) -> list[Step]:
@@ -281,6 +261,8 @@ class Assembler:
         self._last_turn = frame.turn
         self._said_hello = False
         audio = FramedAudio(frame, self._limits.utterance_max_s)
+        if self._follows_frames:
+            self._follower = FrameFollower(audio, self._limits.utterance_max_s)
         return [*steps, self._open(frame.turn, ReplyForm.FRAMES, audio, now).opened]
 
     def _add_frame(self, recording: _Recording, audio: FramedAudio, frame: Frame, size: int, now: float) -> list[Step]:
@@ -289,7 +271,7 @@ class Assembler:
         recording.came(size, now)
         if Flag.END in frame.flags or audio.too_long:
             return self._finish(recording, EndedBy.MARKER, now)
-        return []
+        return [] if self._follower is None else self._follow_frames(self._follower.take())
 
     def _cancel(self, frame: Frame) -> list[Step]:
         last = self._last_turn
@@ -318,19 +300,19 @@ class Assembler:
 
     def _new_raw_stream(self, payload: bytes, now: float) -> list[Step]:
         limits = self._limits
-        self._raw = RawStream(self._raw_rate, limits.utterance_max_s, limits.end_of_speech_ms)
+        self._raw = RawStream(self._raw_rate, limits.utterance_max_s, self._end_of_speech_ms, pauses=limits.pauses)
         recording = self._open(self.take_gateway_turn(), ReplyForm.STREAM, self._raw, now)
         return [recording.opened, *self._raw_audio(self._raw, payload, now)]
 
     def _raw_audio(self, stream: RawStream, payload: bytes, now: float) -> list[Step]:
         self._raw_message_bytes = len(payload)
-        steps = self._follow(stream, stream.hear([0.0] * stream.overdue), now)
+        steps = self._follow(stream, stream.hear([None] * stream.overdue), now)
         if self._recording is not None:
             self._recording.came(len(payload), now)
         needs = stream.take(payload)
         return steps if needs is None else [*steps, needs]
 
-    def _follow(self, stream: RawStream, moves: Iterable[Began | Ended], now: float) -> list[Step]:
+    def _follow(self, stream: RawStream, moves: Iterable[Move], now: float) -> list[Step]:
         steps: list[Step] = []
         for move in moves:
             if isinstance(move, Began):
@@ -339,11 +321,28 @@ class Assembler:
                 recording = self._open(turn, ReplyForm.STREAM, stream, self._last_message_at)
                 recording.came(self._raw_message_bytes, self._last_message_at)
                 steps.append(recording.opened)
-            elif self._recording is not None:
+            elif self._recording is None:
+                continue
+            elif isinstance(move, Hushed):
+                steps.append(self._recording.paused(move.audio, move.rate))
+            elif isinstance(move, WentOn):
+                steps.append(Resumed())
+            else:
                 parts = (move.audio,) if move.audio else ()
                 closed = self._recording.closed(Codec.PCM, stream.rate, parts, move.ended_by, now)
                 self._recording = None
                 steps.append(closed)
+        return steps
+
+    def _follow_frames(self, moves: Iterable[Move | NeedsSpeechProbability]) -> list[Step]:
+        steps: list[Step] = []
+        for move in moves:
+            if isinstance(move, NeedsSpeechProbability):
+                steps.append(move)
+            elif isinstance(move, WentOn):
+                steps.append(Resumed())
+            elif isinstance(move, Hushed) and self._recording is not None:
+                steps.append(self._recording.paused(move.audio, move.rate))
         return steps
 
     def _too_large(self, payload: bytes) -> list[Step]:
@@ -371,14 +370,25 @@ class Assembler:
         audio = recording.audio
         if isinstance(audio, RawStream):
             self._raw = None
-            return self._follow(audio, [audio.finish(ended_by)], at)
+            return self._follow(audio, audio.finish(ended_by), at)
         self._recording = None
         if isinstance(audio, WavAudio):
             ended_by = EndedBy.LIMIT if audio.too_long else ended_by
             return [recording.closed(Codec.FILE, 0, (audio.content,), ended_by, at)]
         audio.finish()
         ended_by = EndedBy.LIMIT if audio.too_long else ended_by
-        return [recording.closed(audio.codec, audio.rate, audio.parts, ended_by, at, audio.counts)]
+        closed = recording.closed(audio.codec, audio.rate, audio.parts, ended_by, at, audio.counts)
+        return [*self._last_of_frames(), closed]
+
+    def _last_of_frames(self) -> list[Step]:
+        """What follows from the end of frames that were listened to: whether the last pause was it."""
+        if self._follower is None:
+            return []
+        steps = self._follow_frames(self._follower.finish())
+        if not any(isinstance(step, NeedsSpeechProbability) for step in steps):
+            steps += self._follow_frames(self._follower.doubt())
+            self._follower = None
+        return steps
 
 
 def _is_whole_file(payload: bytes) -> bool:

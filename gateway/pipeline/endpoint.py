@@ -1,4 +1,4 @@
-"""Finds where speech begins and ends in a row of speech probabilities, one for each window of 32 ms."""
+"""Finds where speech pauses, begins and ends in a row of speech probabilities, one for each window of 32 ms."""
 
 from enum import Enum, StrEnum, auto
 
@@ -6,6 +6,9 @@ WINDOW_SAMPLES = 512
 """Samples of a window at 16 kHz: what the Silero detector judges at a time."""
 WINDOW_RATE = 16_000
 WINDOW_MS = 1000 * WINDOW_SAMPLES // WINDOW_RATE
+
+PAUSE_WINDOWS = 4
+"""128 ms of quiet are a pause: speech may be over. Shorter ones are in the middle of words, before a `p` or a `t`."""
 
 # Silero's own thresholds (`threshold`, and `neg_threshold` = `threshold` - 0.15).
 _VOICE_ABOVE = 0.5
@@ -49,18 +52,32 @@ class Endpoint:
     `end_of_speech_ms`; a window that is neither voice nor quiet changes nothing, but its time counts."""
 
     def __init__(self, end_of_speech_ms: int) -> None:
-        self._end_windows = max(1, -(-end_of_speech_ms // WINDOW_MS))
+        self.wait_for(end_of_speech_ms)
         self._pause_windows = 0
+        self._quiet_windows = 0
         self._phase = Phase.WAITING
 
     @property
     def phase(self) -> Phase:
         return self._phase
 
-    def push(self, probability: float) -> Phase:
-        """Take the speech probability (0..1) of the next window; return the phase that it leads to."""
-        phase = _NEXT[self._phase, _sound(probability)]
+    @property
+    def quiet_windows(self) -> int:
+        """How many windows of the pause, up to the last, were heard to be quiet without one between that was not."""
+        return self._quiet_windows
+
+    def wait_for(self, end_of_speech_ms: int) -> None:
+        """Let speech end, from now on, at a pause of `end_of_speech_ms`."""
+        self._end_windows = max(1, -(-end_of_speech_ms // WINDOW_MS))
+
+    def push(self, probability: float | None) -> Phase:
+        """Take the speech probability (0..1) of the next window; return the phase that it leads to. None, which is
+        not known, counts as quiet, for speech has to end; but nobody has heard that it was."""
+        sound = _Sound.QUIET if probability is None else _sound(probability)
+        phase = _NEXT[self._phase, sound]
         self._pause_windows = self._pause_windows + 1 if phase is Phase.PAUSED else 0
+        heard_quiet = phase is Phase.PAUSED and sound is _Sound.QUIET and probability is not None
+        self._quiet_windows = self._quiet_windows + 1 if heard_quiet else 0
         self._phase = Phase.ENDED if self._pause_windows >= self._end_windows else phase
         return self._phase
 

@@ -43,6 +43,10 @@ class FramedAudio:
         """What has been put in order, gaps in their places."""
         return tuple(self._parts)
 
+    def parts_from(self, index: int) -> list[bytes | Gap]:
+        """Return what has been put in order from the part `index` on."""
+        return self._parts[index:]
+
     def fault_in(self, frame: Frame) -> DeviceFault | None:
         """Return why the audio of a frame of this turn cannot be taken: it is no ADPCM, or not of the codec and rate
         that the first audio of the turn had."""

@@ -17,9 +17,9 @@ class Detection:
         self._stream: SpeechStream | None = None
         self._rate = 0
 
-    async def probabilities(self, asked: NeedsSpeechProbability) -> Sequence[float]:
-        """Return the speech probability of each window that is now whole. While the detector cannot keep up, every
-        window counts as silence and the device is told: its utterance still ends, by its empty message or a limit."""
+    async def probabilities(self, asked: NeedsSpeechProbability) -> Sequence[float | None]:
+        """Return the speech probability of each window that is now whole; None for each while the detector cannot keep
+        up, which the device is told if it may end later for that: by its empty message or a limit."""
         if self._stream is None or self._rate != asked.rate:
             self._stream = self._detector.stream(asked.rate)
             self._rate = asked.rate
@@ -29,5 +29,6 @@ class Detection:
             return await self._stream.probabilities(asked.pcm)
         except EngineBusy as exc:
             self._stream.reset()
-            self._teller.tell(DeviceFault(ErrorCode.BUSY, Stage.RECEIVE, exc.message, retryable=True))
-            return [0.0] * asked.windows
+            if not asked.optional:
+                self._teller.tell(DeviceFault(ErrorCode.BUSY, Stage.RECEIVE, exc.message, retryable=True))
+            return [None] * asked.windows

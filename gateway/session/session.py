@@ -34,7 +34,7 @@ from gateway.session.records import Records
 from gateway.session.telling import Teller
 from gateway.session.texts import PendingText, Texts
 from gateway.session.worker import Worker
-from gateway.values import DeviceAddress, DeviceId, Outcome, ReplyForm, TurnKind, TurnRecord
+from gateway.values import DeviceAddress, DeviceId, Outcome, ReplyForm, TurnKind, TurnRecord, end_of_speech_ms
 from gateway.wire.frame import FIRST_GATEWAY_TURN
 from gateway.wire.messages import Abort, Forget, Played, parse_control, parse_hello
 from gateway.wire.topics import Leaf, Topics
@@ -76,7 +76,7 @@ class Session:
                 utterance_max_s=settings.utterance_max_s,
                 message_max_bytes=settings.message_max_bytes,
                 idle_limit_s=settings.idle_limit_s,
-                end_of_speech_ms=settings.end_of_speech_ms,
+                end_of_speech_ms=end_of_speech_ms(settings.end_of_speech),
             )
         )
         self._known = False
@@ -204,7 +204,7 @@ class Session:
         if hello.ignored:
             message = f"hello: taken without {'; '.join(hello.ignored)}"
             self._tell(DeviceFault(ErrorCode.BAD_JSON, Stage.RECEIVE, message))
-        self._assembler.hello_said(hello.rate)
+        self._assembler.hello_said(hello.rate, hello.end_of_speech)
         turns = self._services.turns
         try:
             await turns.store.save_device_info(self.address, hello.raw, self._settings.sessions_max, _utc(turns.now()))

@@ -34,7 +34,7 @@ from gateway.events import (
     Transcribed,
     TurnEnded,
 )
-from gateway.values import DeviceAddress, TurnRecord
+from gateway.values import DeviceAddress, TurnRecord, end_of_speech_ms
 from gateway.wire.frame import LAST_GATEWAY_TURN, LAST_SEQ, RATES
 
 STATE_TEXT_BYTES = 1_200
@@ -77,6 +77,9 @@ class Hello(_Incoming):
     """Hz, of its raw audio."""
     reply: ReplyWish = ReplyWish()
     language: Language | None = None
+    end_of_speech: int | None = None
+    """Milliseconds of silence that end what is said: said as a number, or by the name of a preset. Of a device that
+    sends frames it is the silence at which the device itself ends them."""
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
     _ignored: tuple[str, ...] = PrivateAttr(default=())
 
@@ -84,6 +87,13 @@ class Hello(_Incoming):
     @classmethod
     def _language_without_region(cls, language: object) -> object:
         return re.split("[-_]", language)[0].lower() if isinstance(language, str) else language
+
+    @field_validator("end_of_speech", mode="before")
+    @classmethod
+    def _end_of_speech_in_ms(cls, wish: object) -> object:
+        if isinstance(wish, bool) or not isinstance(wish, str | int | float):
+            raise ValueError("a preset or a number of milliseconds")
+        return end_of_speech_ms(int(wish) if isinstance(wish, float) and wish.is_integer() else str(wish))
 
     @field_validator("rate")
     @classmethod

@@ -48,6 +48,20 @@ def test_after_the_end_only_a_voice_begins_again() -> None:
     assert phases(endpoint, VOICE) == [Phase.SPEAKING]
 
 
+def test_another_end_of_speech_counts_at_once() -> None:
+    endpoint = Endpoint(1250)
+    phases(endpoint, VOICE, *[QUIET] * 9)
+    endpoint.wait_for(300)
+    assert phases(endpoint, QUIET) == [Phase.ENDED]
+
+
+def test_what_nobody_has_heard_ends_speech_but_is_not_known_to_be_quiet() -> None:
+    endpoint = Endpoint(128)
+    endpoint.push(VOICE)
+    assert [(endpoint.push(None), endpoint.quiet_windows) for _ in range(3)] == [(Phase.PAUSED, 0)] * 3
+    assert (endpoint.push(QUIET), endpoint.quiet_windows) == (Phase.ENDED, 1)
+
+
 @given(st.lists(st.floats(0, 1)), st.integers(1, 2000))
 def test_there_is_never_more_pause_than_the_limit(probabilities: list[float], end_of_speech_ms: int) -> None:
     endpoint = Endpoint(end_of_speech_ms)

@@ -15,8 +15,10 @@ from gateway.pipeline.assemble import (
     Closed,
     NeedsSpeechProbability,
     Opened,
+    Paused,
     Refused,
     Rejected,
+    Resumed,
     Step,
 )
 from gateway.values import Codec, EndedBy, ReplyForm, Utterance
@@ -256,6 +258,106 @@ def test_what_was_dropped_is_not_what_came_just_before_the_next_speech(device: D
     assert heard(the_utterance(device.send(b""))) == quiet(2, value=6) + voice(2)
 
 
+# The end of speech by device
+
+
+def test_the_end_of_speech_is_that_of_the_hello_and_counts_at_once(device: Device) -> None:
+    device.send(voice(3), quiet(10))
+    device.assembler.hello_said(None, 300)
+    assert heard(the_utterance(device.send(quiet(5)))) == voice(3) + quiet(11)
+    device.assembler.hello_said(None)
+    assert utterances(device.send(voice(3), quiet(PAUSE_WINDOWS - 1))) == []
+
+
+# Pauses
+
+PAUSE = 4
+"""Windows."""
+
+
+@pytest.fixture
+def told() -> Device:
+    """A device whose pauses are told."""
+    return Device(AssemblyLimits(pauses=True))
+
+
+def test_a_pause_that_holds_is_told_once_and_then_comes_the_end(told: Device) -> None:
+    steps = told.send(quiet(2), voice(5), *[quiet(1)] * PAUSE_WINDOWS)
+    assert [type(step) for step in steps] == [Opened, Paused, Closed]
+    assert isinstance(paused := steps[1], Paused)
+    assert heard(paused.utterance) == quiet(2) + voice(5) + quiet(PAUSE)
+    assert (paused.utterance.turn, paused.utterance.rate, paused.utterance.codec) == (0x8000, 16000, Codec.PCM)
+
+
+def test_speech_that_goes_on_after_a_pause_is_told(told: Device) -> None:
+    steps = told.send(voice(5), quiet(PAUSE), voice(2), quiet(PAUSE + 1), voice(1), quiet(PAUSE - 1), voice(1), b"")
+    assert [type(step) for step in steps] == [Opened, Paused, Resumed, Paused, Resumed, Closed]
+    assert isinstance(second := steps[3], Paused)
+    assert heard(second.utterance) == voice(5) + quiet(PAUSE) + voice(2) + quiet(PAUSE)
+
+
+def test_silence_alone_is_no_pause_and_neither_is_what_follows_an_end(told: Device) -> None:
+    assert [type(step) for step in told.send(quiet(50))] == [Opened]
+    assert [type(step) for step in told.send(voice(3), quiet(PAUSE_WINDOWS))] == [Paused, Closed]
+    assert told.send(quiet(50)) == []
+
+
+@pytest.mark.parametrize(
+    ("sound", "goes_on"), [(0.1, False), (0.34, False), (0.4, True), (0.9, True), (None, True)], ids=str
+)
+def test_only_silence_that_was_heard_confirms_a_pause(sound: float | None, goes_on: bool) -> None:
+    device = Device(AssemblyLimits(pauses=True))
+    device.send(voice(3), quiet(PAUSE))
+    steps = device.assembler.receive(quiet(1), device.now)
+    assert [type(step) for step in steps] == [NeedsSpeechProbability]
+    assert device.assembler.hear([sound], device.now) == ([Resumed()] if goes_on else [])
+
+
+@pytest.mark.parametrize(("windows", "goes_on"), [(0.5, False), (2, False), (2.1, True)])
+@pytest.mark.parametrize("how", ["empty message", "idle limit"])
+def test_an_end_confirms_a_pause_unless_too_much_came_that_nobody_listened_to(
+    told: Device, windows: float, goes_on: bool, how: str
+) -> None:
+    told.send(voice(3), quiet(PAUSE))
+    # The detector lags behind.
+    told.assembler.receive(quiet(windows), told.now)
+    told.assembler.hear([], told.now)
+    steps = told.send(b"") if how == "empty message" else told.wait(1.0)
+    assert [type(step) for step in steps] == ([Resumed] if goes_on else []) + [Closed]
+
+
+def test_a_detector_that_cannot_keep_up_confirms_nothing() -> None:
+    device = Device(AssemblyLimits(pauses=True))
+    device.send(voice(3))
+    steps: list[Step] = []
+    for _ in range(100):
+        steps += device.assembler.receive(quiet(1), device.now)
+    assert [type(step) for step in steps if not isinstance(step, NeedsSpeechProbability)] == [Closed]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([8000, 3]), st.integers(1, 6 * WINDOW)), min_size=1, max_size=14),
+    st.booleans(),
+)
+def test_a_pause_that_is_confirmed_holds_every_word(sounds: list[tuple[int, int]], marked: bool) -> None:
+    device = Device(AssemblyLimits(utterance_max_s=2.0, end_of_speech_ms=300, pauses=True))
+    steps = device.send(*[tone(value, samples) for value, samples in sounds], *([b""] if marked else []))
+    steps += device.wait(2.0)
+    paused: Utterance | None = None
+    for step in steps:
+        if isinstance(step, Paused):
+            assert paused is None, "one at a time"
+            paused = step.utterance
+        elif isinstance(step, Closed) and paused is not None:
+            whole = heard(step.utterance)
+            assert whole.startswith(heard(paused))
+            rest = np.frombuffer(whole[len(heard(paused)) :], "<i2")
+            # A part of a window at the end is too short for a word.
+            assert np.abs(rest[: len(rest) // WINDOW * WINDOW]).max(initial=0) < 1000
+        if not isinstance(step, Paused):
+            paused = None
+
+
 # However it is cut
 
 
@@ -281,10 +383,11 @@ def test_the_result_does_not_depend_on_how_the_stream_was_cut(
     pcm = b"".join(tone(8000 if loud else 3, samples) for loud, samples in sounds)
 
     def result(messages: list[bytes]) -> tuple[list[tuple[object, ...]], list[str]]:
-        device = Device(AssemblyLimits(utterance_max_s=0.6, end_of_speech_ms=100))
+        device = Device(AssemblyLimits(utterance_max_s=0.6, end_of_speech_ms=200, pauses=True))
         device.assembler.hello_said(rate)
         steps = device.send(*messages, *([b""] if marked else [])) + device.wait(2.0)
-        return [comparable(utterance) for utterance in utterances(steps)], [type(step).__name__ for step in steps]
+        told = [step.utterance for step in steps if isinstance(step, Closed | Paused)]
+        return [comparable(utterance) for utterance in told], [type(step).__name__ for step in steps]
 
     assert result(cuts_of(pcm, cuts)) == result([pcm])
 
@@ -293,7 +396,8 @@ def test_the_result_does_not_depend_on_how_the_stream_was_cut(
 def test_whatever_comes_and_is_heard_every_turn_opens_and_ends_once(
     messages: list[tuple[bytes, float]], random: np.random.Generator
 ) -> None:
-    assembler = Assembler(AssemblyLimits(utterance_max_s=0.3, end_of_speech_ms=64, message_max_bytes=2500))
+    limits = AssemblyLimits(utterance_max_s=0.3, end_of_speech_ms=160, message_max_bytes=2500, pauses=True)
+    assembler = Assembler(limits)
     now = 0.0
     steps: list[Step] = []
     for payload, pause in messages:

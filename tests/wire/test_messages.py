@@ -86,6 +86,12 @@ def test_all_keys_of_a_hello_but_v_are_optional_and_unknown_ones_are_kept_but_ig
         ({"reply": {"rate": 8000, "bitrate_kbps": 32}}, "reply.rate"),
         ({"reply": {"rate": 24000, "bitrate_kbps": 7}}, "reply.bitrate_kbps"),
         ({"language": "español"}, "language"),
+        ({"end_of_speech": "hasty"}, "end_of_speech"),
+        ({"end_of_speech": 99}, "end_of_speech"),
+        ({"end_of_speech": 10_001}, "end_of_speech"),
+        ({"end_of_speech": 700.5}, "end_of_speech"),
+        ({"end_of_speech": True}, "end_of_speech"),
+        ({"end_of_speech": [700]}, "end_of_speech"),
     ],
     ids=str,
 )
@@ -98,6 +104,15 @@ def test_a_wrong_value_in_a_hello_is_told_and_costs_only_its_own_key(change: dic
         assert hello.model_dump()[other] == said[other]
     if key == "reply.rate":
         assert (hello.reply_rate, hello.reply_bitrate_kbps) == (None, 32)
+
+
+@pytest.mark.parametrize(
+    ("said", "milliseconds"),
+    [("relaxed", 1250), ("normal", 700), ("eager", 300), (450, 450), (450.0, 450), ("450", 450), (None, None)],
+)
+def test_a_hello_says_the_end_of_speech_by_name_or_in_milliseconds(said: object, milliseconds: int | None) -> None:
+    hello = parse_hello(json.dumps({"v": 1, "end_of_speech": said}).encode())
+    assert (hello.end_of_speech, hello.ignored) == (milliseconds, ())
 
 
 @pytest.mark.parametrize("version", [2, "1", None])
@@ -122,6 +137,8 @@ def test_a_hello_may_write_numbers_and_languages_as_firmware_does() -> None:
         {"reply": {"rate": 48000, "bitrate_kbps": 320}},
         {"reply": {"bitrate_kbps": 8}},
         {"reply": {}},
+        {"end_of_speech": 100},
+        {"end_of_speech": 10_000},
     ],
     ids=str,
 )
