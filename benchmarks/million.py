@@ -39,6 +39,8 @@ def fill(url: str, filling: Filling) -> float:
     began = time.monotonic()
     with opened(url) as db:
         migrate(db)
+        if isinstance(db, PostgresqlDatabase):
+            db.execute_sql("SET statement_timeout = 0")
         with db.atomic():
             for statement in _statements(filling, postgres=isinstance(db, PostgresqlDatabase)):
                 # PostgreSQL's driver takes a lone % for a placeholder.
