@@ -88,7 +88,8 @@ class Conversation:
         await asyncio.sleep(self._random.uniform(0, LONGEST_PAUSE_S))
         number = len(self.turns) + 1
         parts = self._random.randint(1, LONGEST_ANSWER)
-        sentences = [f"Answer {number}, part {part}." for part in range(1, parts)] + [f"Answer {number}, at its end."]
+        # Without a comma, at which the gateway may cut: each piece that is spoken has to tell its number.
+        sentences = [f"Answer {number} part {part}." for part in range(1, parts)] + [f"Answer {number} at its end."]
         turn = Turn(number, sentences, time.monotonic())
         stale = len(board.sounds) - sum(len(each.sounds) for each in self.turns)
         if stale or board.playing:

@@ -70,7 +70,10 @@ void MqttLink::poll(bool network_up, uint32_t now_ms) {
   if (up_) {
     if (stalled_ && writable()) stalled_ = false;
     // Without a network TCP would take minutes to notice.
-    if (!network_up || (stalled_ && now_ms - stalled_at_ms_ >= stall_limit_ms)) socket_.stop();
+    const bool gone = !network_up || (stalled_ && now_ms - stalled_at_ms_ >= stall_limit_ms);
+    if (gone) socket_.stop();
+    // At most for as long as the node waits for a speaker, which is less than the keep-alive.
+    if (!gone && !node_->has_room()) return;
     if (client_.loop()) return;
     up_ = false;
     Serial.println("mqtt: connection lost");

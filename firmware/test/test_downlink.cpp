@@ -265,7 +265,9 @@ TEST_CASE("downlink: what finds no room is counted, and the end is still seen") 
 }
 
 TEST_CASE("downlink: a reply whose last audio is missing is told from one with a hole") {
-  const auto audio = [](uint16_t seq, uint8_t flags = 0) { return reply_frame(1, seq, flags, {1}); };
+  const size_t tail = size_t{config::shortest_tail_ms} * config::reply_bitrate_kbps / 8;
+  const auto audio = [&](uint16_t seq, uint8_t flags = 0) { return reply_frame(1, seq, flags, Bytes(tail, 1)); };
+  const auto crumb = [&](uint16_t seq, uint8_t flags = 0) { return reply_frame(1, seq, flags, Bytes(tail - 1, 1)); };
   const Bytes end = reply_frame(1, 3, flag::end, {});
   struct Case {
     const char* name;
@@ -279,6 +281,9 @@ TEST_CASE("downlink: a reply whose last audio is missing is told from one with a
       {"empty", {reply_frame(1, 0, flag::start | flag::end, {})}, 0, false},
       {"a hole", {audio(0), audio(2), end}, 0, false},
       {"the first frame", {audio(1), audio(2), end}, 0, false},
+      {"a hole and less than a tail", {audio(0), crumb(2), end}, 0, true},
+      {"a hole and less than a tail, END with audio", {audio(0), crumb(2, flag::end)}, 0, true},
+      {"a hole, and more of a tail in the next", {audio(0), crumb(2), crumb(3, flag::end)}, 0, false},
       {"the last before END", {audio(0), audio(1), end}, 0, true},
       {"all but END", {end}, 0, true},
       {"only END, which was empty", {audio(0), audio(1), audio(2)}, 3, false},

@@ -534,6 +534,41 @@ TEST_CASE("node: a gateway that does not pace is survived: the beginning is hear
   CHECK(world.ask() == turn + 1);
 }
 
+TEST_CASE("node: a reply that comes all at once is heard whole when no more is received than there is room for") {
+  World world;
+  world.begin_linked();
+  CHECK(world.node.has_room());
+  const uint16_t turn = world.ask();
+  unsigned waits = 0;
+  for (const Bytes& chunk : reply(turn, 100)) {
+    for (; !world.node.has_room(); ++waits) world.run(World::step_ms);
+    world.send(chunk);
+  }
+  CHECK(waits > 0);
+  REQUIRE(world.run_until(State::Idle, 100 * chunk_ms));
+  CHECK(world.speaker.heard == names(turn, 1000));
+  CHECK(world.node.counters().frames_overflowed == 0);
+  CHECK(world.node.counters().underruns == 0);
+  CHECK(world.node.has_room());
+}
+
+TEST_CASE("node: who stops a reply that came all at once has room again, and so has one whose speaker is stuck") {
+  World world;
+  world.begin_linked();
+  const uint16_t turn = world.ask();
+  world.send(reply(turn, 40));
+  CHECK_FALSE(world.node.has_room());
+  world.press();
+  CHECK(world.node.has_room());
+  world.release();
+
+  world.speaker.stuck = true;
+  world.send(reply(world.ask(), 40));
+  CHECK_FALSE(world.node.has_room());
+  world.run(config::reply_gap_timeout_ms + 100);
+  CHECK(world.node.has_room());
+}
+
 TEST_CASE("node: a reply of which nothing can be decoded is answered by the error tone") {
   World world;
   world.begin_linked();
@@ -585,11 +620,11 @@ TEST_CASE("node: a reply with a hole is heard to its end, without a tone") {
   World world;
   world.begin_linked();
   const uint16_t turn = world.ask();
-  const std::vector<Bytes> chunks = reply(turn, 4);
-  for (const size_t i : {0, 1, 3}) world.send(chunks[i]);
-  world.done(turn, "completed", 4);
-  REQUIRE(world.run_until(State::Idle, 3 * chunk_ms + 800));
-  CHECK(world.speaker.heard.size() == 30);
+  const std::vector<Bytes> chunks = reply(turn, 6);
+  for (const size_t i : {0, 1, 3, 4, 5}) world.send(chunks[i]);
+  world.done(turn, "completed", 6);
+  REQUIRE(world.run_until(State::Idle, 5 * chunk_ms + 800));
+  CHECK(world.speaker.heard.size() == 50);
   CHECK(world.node.counters().replies_heard == 1);
   CHECK(world.node.counters().tones == 0);
 }

@@ -344,6 +344,22 @@ class TestLink:
         assert sound.seconds == pytest.approx(SECONDS_A_CHARACTER * len(LONG), abs=0.6)
         assert sound.underruns == 0
 
+    async def test_an_answer_that_arrives_all_at_once_after_a_silence_of_the_network_is_heard_whole(
+        self, board: VoiceBoard, conversation: OpenAIServer, onlooker: Onlooker
+    ) -> None:
+        conversation.chat.answer = LONG
+        conversation.chat.delay_s = 1.0
+        await board.ask(0)
+        await onlooker.message(f"voice/{DEVICE}/event", event="transcript")
+        board.board.type("!wifi silent")
+        await onlooker.message(f"voice/{DEVICE}/event", event="speaking")
+        await asyncio.sleep(4.0)
+        board.board.type("!wifi up")
+        sound = await board.heard()
+        assert sound.seconds == pytest.approx(SECONDS_A_CHARACTER * len(LONG), abs=0.6)
+        assert sound.underruns == 0
+        assert "frames_overflowed" not in await board.status()
+
     async def test_a_press_without_a_link_is_answered_by_the_error_tone(self, board: VoiceBoard) -> None:
         board.board.type("!wifi down")
         await board.board.line("^wifi: connection lost")

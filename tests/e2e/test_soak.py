@@ -51,7 +51,7 @@ def played(*parts: Pcm) -> NDArray[np.int16]:
 def judged(*sounds: NDArray[np.int16], disturbed: bool = True) -> Turn:
     """A turn whose question was heard, in which the board then played this."""
     heard = tuple(Sound(1.0, 2.0, tuple(stretches(each, REPLY_RATE))) for each in sounds)
-    sentences = ["Answer 7, at its end."]
+    sentences = ["Answer 7 at its end."]
     turn = Turn(7, sentences, 0.0, heard_whole=True, asked=0.5, idle=3.0, sounds=list(heard), disturbed=disturbed)
     judge(turn)
     return turn

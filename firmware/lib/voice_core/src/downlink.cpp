@@ -9,6 +9,8 @@ namespace {
 constexpr uint16_t behind = 0x8000;
 constexpr uint16_t history_bits = 32;
 
+constexpr size_t shortest_tail_bytes = static_cast<size_t>(config::shortest_tail_ms) * config::reply_bitrate_kbps / 8;
+
 }  // namespace
 
 void Downlink::expect(uint16_t turn) { open(turn); }
@@ -20,7 +22,7 @@ void Downlink::open(uint16_t turn) {
   held_count_ = 0;
   held_size_ = 0;
   end_came_ = false;
-  tail_lost_ = false;
+  missing_in_tail_ = false;
   done_ = false;
   chunks_ = 0;
   buffer_.clear();
@@ -144,9 +146,10 @@ bool Downlink::hold(const Frame& frame, uint32_t now_ms) {
 void Downlink::take(uint16_t seq, uint8_t flags, const uint8_t* audio, size_t size) {
   if (!buffer_.append(seq, audio, size)) {
     ++counters_.frames_overflowed;
-    tail_lost_ = true;
-  } else if (size > 0) {
-    tail_lost_ = false;
+    note_missing();
+  } else if (missing_in_tail_) {
+    after_missing_ += size;
+    missing_in_tail_ = after_missing_ < shortest_tail_bytes;
   }
   history_ = history_ << 1 | 1;
   ++next_seq_;
@@ -178,10 +181,15 @@ void Downlink::drain_held(uint32_t now_ms) {
   }
 }
 
+void Downlink::note_missing() {
+  missing_in_tail_ = true;
+  after_missing_ = 0;
+}
+
 void Downlink::skip_to(uint16_t seq) {
   const uint16_t missing = ahead(seq);
   counters_.frames_lost += missing;
-  tail_lost_ = true;
+  note_missing();
   history_ = missing < history_bits ? history_ << missing : 0;
   next_seq_ = seq;
 }

@@ -80,6 +80,9 @@
 #ifndef VOICE_CLOSED_TURN_MS
 #define VOICE_CLOSED_TURN_MS 60000
 #endif
+#ifndef VOICE_SHORTEST_TAIL_MS
+#define VOICE_SHORTEST_TAIL_MS 500
+#endif
 #ifndef VOICE_PLAYED_EVERY_MS
 #define VOICE_PLAYED_EVERY_MS 1000
 #endif
@@ -197,6 +200,10 @@ constexpr uint32_t turn_unknown_ms = VOICE_TURN_UNKNOWN_MS;
 
 // A frame is missing before one that has come, or after `done`.
 constexpr uint32_t reorder_wait_ms = VOICE_REORDER_WAIT_MS;
+
+// Milliseconds of reply that must come after a missing frame for it to be a hole: what follows for a shorter time, of
+// which the decoder needs some to find its way back, does not tell how the reply ended.
+constexpr uint32_t shortest_tail_ms = VOICE_SHORTEST_TAIL_MS;
 
 // How long a turn of the gateway's that is over cannot begin again. Its numbers can begin anew when it lost its
 // database, so they are not remembered for ever.

@@ -51,9 +51,9 @@ class Downlink {
   bool ended() const { return buffer_.ended(); }
   // Whether the last of its frames came; without it something after the last that came may be missing.
   bool end_came() const { return end_came_; }
-  // Whether the audio of the last frames, as far as it is known of them, never came or found no room: what is played
-  // breaks off. One that is missing before others is a hole, and not meant.
-  bool tail_lost() const { return tail_lost_; }
+  // Whether the reply, as far as it has come, breaks off: of its last config::shortest_tail_ms something never came or
+  // found no room. What is missing before that is a hole, and not meant.
+  bool tail_lost() const { return missing_in_tail_; }
 
  private:
   // A frame that came before one that is missing.
@@ -78,6 +78,7 @@ class Downlink {
   bool hold(const Frame& frame, uint32_t now_ms);
   void take(uint16_t seq, uint8_t flags, const uint8_t* audio, size_t size);
   void drain_held(uint32_t now_ms);
+  void note_missing();
   void skip_to(uint16_t seq);
   void skip_to_held(uint32_t now_ms);
   uint16_t ahead(uint16_t seq) const { return static_cast<uint16_t>(seq - next_seq_); }
@@ -94,7 +95,8 @@ class Downlink {
   size_t held_size_ = 0;
   uint32_t held_since_ = 0;
   bool end_came_ = false;
-  bool tail_lost_ = false;
+  bool missing_in_tail_ = false;
+  size_t after_missing_ = 0;  // bytes of audio taken since, while missing_in_tail_
   bool done_ = false;
   uint32_t done_at_ = 0;
   uint16_t chunks_ = 0;

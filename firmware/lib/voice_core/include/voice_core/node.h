@@ -99,6 +99,10 @@ class Node {
   // Whether nothing is left to be heard, so that a blocking connect makes nothing stutter.
   bool quiet() const { return !player_.sounding(); }
 
+  // Whether the largest packet finds room. What is not received meanwhile waits at the sender, and is not lost: a link
+  // that carried nothing for some seconds brings more at once than the gateway ever sends ahead.
+  bool has_room() const { return buffer_.free() >= config::max_packet; }
+
  private:
   // What the gateway's state means for the open turn, as far as it has not been taken back.
   enum class Told : uint8_t { Nothing, Over, Unknown };
