@@ -24,6 +24,7 @@ from gateway.engines.registry import Engines, build, choose
 from gateway.engines.vad import SpeechDetector
 from gateway.errors import BrokerUnavailable, StoreError
 from gateway.events import Events
+from gateway.pipeline.encoder_stock import EncoderStock
 from gateway.pipeline.turn import TurnServices
 from gateway.reports.live import DeviceState, LiveState
 from gateway.reports.logs import LogListener
@@ -161,6 +162,7 @@ class Gateway:
                     clip=clip,
                     monotonic=time.monotonic,
                     now=self._now,
+                    encoder=EncoderStock().take,
                 ),
                 topics=self._topics,
                 detector=detector,

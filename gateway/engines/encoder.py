@@ -56,6 +56,11 @@ class Mp3Encoder:
         self._input_rate = rate
         self._empty = True
 
+    def set_up(self) -> None:
+        """Do now what else the first `feed` does first; it takes about 0.4 ms."""
+        if self._lame is not None:
+            self._lame.encode(b"")
+
     def feed(self, pcm: Pcm) -> bytes:
         """Append `pcm` to the reply, of whatever rate; return the MP3 bytes that are ready, often none."""
         ready = b""

@@ -246,7 +246,8 @@ class Transmitter:
             if size == 0:
                 continue
             duration_ms = self._milliseconds(size)
-            await asyncio.sleep(self._pacer.wait_s(self._clock(), duration_ms))
+            if (wait_s := self._pacer.wait_s(self._clock(), duration_ms)) > 0:
+                await asyncio.sleep(wait_s)
             chunk = pipe.take(size)
             await self._send_chunk(chunk, last=pipe.exhausted)
             self._pacer.sent(self._clock(), duration_ms)

@@ -72,6 +72,8 @@ class TurnServices:
     monotonic: Callable[[], float]
     now: Callable[[], datetime]
     """Local time, with its zone."""
+    encoder: Callable[[int, int], Mp3Encoder] = Mp3Encoder
+    """Gives an encoder for a reply of this rate in Hz and bit rate in kbit/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Turn:
         self._cached = False
         self._played_ms: float | None = None
         self._timings = Timings(received=request.received_ms)
-        encoder = Mp3Encoder(request.limits.rate, request.limits.bitrate_kbps)
+        encoder = services.encoder(request.limits.rate, request.limits.bitrate_kbps)
         self._limits = replace(request.limits, bitrate_kbps=encoder.bitrate_kbps)
         self._pipe = AudioPipe()
         self._audio = ReplyAudio(services.engines.tts, encoder, self._pipe, self._note_first_audio)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from gateway.broker.protocol import Broker, Incoming
@@ -24,6 +25,11 @@ WAITING_MAX = 10_000
 """Messages that may wait for the broker; beyond it the newest is dropped and counted."""
 
 AT_A_TIME = 50
+"""Messages at QoS 1 that are under way and not acknowledged."""
+
+AUDIO_FIRST_S = 0.005
+"""What happens is told this much later, all of it at once: the answer's first audio, which somebody waits for, does not
+stand behind the news of it."""
 
 Statistics = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -34,6 +40,10 @@ class _Message:
     payload: bytes
     qos: int = 0
     retain: bool = False
+
+
+_Telling = Callable[[], _Message | None]
+"""Makes a message when its turn to be published has come; None if there is nothing to tell."""
 
 
 class Publisher:
@@ -57,18 +67,19 @@ class Publisher:
         self._statistics = statistics
         self._interval_s = interval_s
         self._now = now
-        self._waiting: deque[_Message] = deque()
+        self._waiting: deque[_Telling] = deque()
         self._wake = asyncio.Event()
         self._emptied = asyncio.Event()
         self._changed = asyncio.Event()
+        self._unacknowledged: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self.dropped = 0
 
     def __call__(self, event: Event) -> None:
-        state = self._live.apply(event)
-        self._put_event(event)
+        state, at = self._live.apply(event), self._now()
+        self._put(partial(self._event, event, at))
         if state is not None:
-            self._put_state(state)
+            self._put(partial(self._state, state, at))
         if isinstance(event, SessionsErased):
             self._erase(event)
         self._changed.set()
@@ -77,7 +88,7 @@ class Publisher:
         """Begin; first of all tell of every device that it is idle. If the last run was killed while one was speaking,
         the broker still has that as its state."""
         for state in self._live.states:
-            self._put_state(state)
+            self._put(partial(self._state, state, self._now()))
         self._tasks = [
             asyncio.create_task(self._publish_waiting(), name="publish events"),
             asyncio.create_task(self._publish_statistics(), name="publish statistics"),
@@ -97,8 +108,9 @@ class Publisher:
                 await self._emptied.wait()
         except TimeoutError:
             log.warning("%d events were not published before the end", len(self._waiting))
-        publishing.cancel()
-        await asyncio.wait({publishing})
+        for task in (publishing, *self._unacknowledged):
+            task.cancel()
+        await asyncio.wait({publishing, *self._unacknowledged})
         self._tasks = []
 
     def route(self, incoming: Incoming) -> bool:
@@ -116,16 +128,14 @@ class Publisher:
                 self._broker.forget_retained(incoming.topic)
         return True
 
-    def _put_event(self, event: Event) -> None:
-        payload = event_json(event, self._now())
+    def _event(self, event: Event, at: datetime) -> _Message | None:
         spelling = _spelling(event)
-        if payload is not None and spelling:
-            self._put(_Message(self._topics.device(spelling, Leaf.EVENT), payload))
+        payload = event_json(event, at) if spelling else None
+        return None if payload is None else _Message(self._topics.device(spelling, Leaf.EVENT), payload)
 
-    def _put_state(self, state: DeviceState) -> None:
+    def _state(self, state: DeviceState, at: datetime) -> _Message:
         topic = self._topics.device(state.device.spelling, Leaf.STATE)
-        payload = state_json(state.activity, state.device, state.last, self._now())
-        self._put(_Message(topic, payload, qos=1, retain=True))
+        return _Message(topic, state_json(state.activity, state.device, state.last, at), qos=1, retain=True)
 
     def _erase(self, event: SessionsErased) -> None:
         """Take back what the broker keeps of conversations that are no more: their last words are in the state."""
@@ -134,28 +144,54 @@ class Publisher:
             if gone:
                 self._live.forget_presence(device)
             for leaf in RETAINED if gone else (Leaf.STATE,):
-                self._put(_Message(self._topics.device(device.spelling, leaf), b"", qos=1, retain=True))
+                self._put(partial(_Message, self._topics.device(device.spelling, leaf), b"", qos=1, retain=True))
 
-    def _put(self, message: _Message) -> None:
+    def _put(self, telling: _Telling) -> None:
         if len(self._waiting) >= WAITING_MAX:
             self.dropped += 1
             if self.dropped % WAITING_MAX == 1:
                 log.warning("%d messages wait for the broker; dropped %d so far", WAITING_MAX, self.dropped)
             return
-        self._waiting.append(message)
+        self._waiting.append(telling)
         self._wake.set()
 
     async def _publish_waiting(self) -> None:
         while True:
             while self._waiting:
-                # Some at a time: one that waits for its acknowledgement does not hold up the next. They are begun,
-                # and so sent, in order.
-                batch = [self._waiting.popleft() for _ in range(min(AT_A_TIME, len(self._waiting)))]
-                await asyncio.gather(*(self._publish(message) for message in batch))
-            self._emptied.set()
+                message = self._made(self._waiting.popleft())
+                if message is None:
+                    continue
+                if message.qos == 0:
+                    await self._publish(message)
+                    continue
+                # In a task of its own: what waits for its acknowledgement does not hold up the next.
+                if len(self._unacknowledged) >= AT_A_TIME:
+                    await asyncio.wait(self._unacknowledged, return_when=asyncio.FIRST_COMPLETED)
+                publishing = asyncio.create_task(self._publish(message), name="publish state")
+                self._unacknowledged.add(publishing)
+                publishing.add_done_callback(self._note_acknowledged)
+            self._note_if_emptied()
             self._wake.clear()
             await self._wake.wait()
             self._emptied.clear()
+            await asyncio.sleep(AUDIO_FIRST_S)
+
+    def _made(self, telling: _Telling) -> _Message | None:
+        try:
+            return telling()
+        except Exception:
+            # Whatever a device makes us say, the others go on hearing their events.
+            self.dropped += 1
+            log.exception("an event could not be told")
+            return None
+
+    def _note_acknowledged(self, publishing: "asyncio.Task[None]") -> None:
+        self._unacknowledged.discard(publishing)
+        self._note_if_emptied()
+
+    def _note_if_emptied(self) -> None:
+        if not self._waiting and not self._unacknowledged:
+            self._emptied.set()
 
     async def _publish(self, message: _Message) -> None:
         try:
@@ -165,7 +201,6 @@ class Publisher:
             self.dropped += 1
             log.debug("an event was not published: %s", exc)
         except Exception:
-            # Whatever a device makes us say, the others go on hearing their events.
             self.dropped += 1
             log.exception("an event could not be published")
 
