@@ -159,6 +159,12 @@ class Settings(BaseSettings):
         48, description="Bit rate of replies, unless the device's hello asks for another"
     )
     reply_buffer_ms: Count = Field(3000, description="Audio sent ahead to a device that sent no hello, in ms")
+    thinking_after_s: float = Field(
+        0.0,
+        ge=0,
+        description="When an answer is later than this after its question, in seconds, a soft sound says that it is"
+        " being made, and again every 4 s; not in a reply of one message; 0: never",
+    )
 
     # Keeping house
     cleanup_days: Count = Field(30, le=365_000, description="Sessions idle for this many days are removed")

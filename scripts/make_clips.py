@@ -1,10 +1,11 @@
-"""Make the spoken messages of gateway/clips/ from their texts. Run it again when `CLIP_TEXTS` changes.
+"""Make the messages and sounds of gateway/clips/. Run it again when `CLIP_TEXTS` or `CLIP_NOTES` changes.
 
     python scripts/make_clips.py
 
 It needs the extra `espeak`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,16 @@ import soundfile
 from numpy.typing import NDArray
 
 from gateway.audio import SPEECH_RATE, resample, to_float32, to_int16
-from gateway.engines.clips import CLIP_TEXTS, clip_file
+from gateway.engines.clips import CLIP_NOTES, CLIP_TEXTS, Note, clip_file
 from gateway.engines.tts.espeak_library import EspeakLibrary
 
 WORDS_PER_MINUTE = 165
 PEAK = 0.7
 MARGIN_S = 0.04
+SOUND_PEAK = 0.3
+"""A sound is softer than a voice: it stands beside the answer, not for it."""
+ATTACK_S = 0.01
+ENCODER_HOLDS_S = 0.2
 QUIET = 0.003
 """Below this, at the beginning and the end, is silence that is cut away to MARGIN_S."""
 
@@ -40,6 +45,18 @@ def speak(espeak: EspeakLibrary, text: str, language: str) -> NDArray[np.int16]:
     return samples & np.int16(~0xF)
 
 
+def sound(notes: Sequence[Note]) -> NDArray[np.int16]:
+    """Play `notes` at 16 kHz, and then the silence that pushes them out of an MP3 encoder which gets no more."""
+    ends_s = max(note.at_s + note.lasts_s for note in notes)
+    played = np.zeros(round((ends_s + ENCODER_HOLDS_S) * SPEECH_RATE), np.float32)
+    for note in notes:
+        begins = round(note.at_s * SPEECH_RATE)
+        at = np.arange(round(note.lasts_s * SPEECH_RATE), dtype=np.float32) / SPEECH_RATE
+        swell = np.minimum(1, at / ATTACK_S) * np.exp(-6 * at / note.lasts_s) * (1 - at / note.lasts_s)
+        played[begins : begins + len(at)] += swell * np.sin(2 * np.pi * note.pitch * at)
+    return to_int16(played * np.float32(SOUND_PEAK / np.abs(played).max())) & np.int16(~0xF)
+
+
 def main() -> None:
     espeak = EspeakLibrary()
     espeak.start()
@@ -47,7 +64,13 @@ def main() -> None:
         for name, text in texts.items():
             path = Path(str(clip_file(name, language)))
             path.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(path, speak(espeak, text, language), SPEECH_RATE, "PCM_16", compression_level=1.0)
+            write(path, speak(espeak, text, language))
+    for name, notes in CLIP_NOTES.items():
+        write(Path(str(clip_file(name))), sound(notes))
+
+
+def write(path: Path, samples: NDArray[np.int16]) -> None:
+    soundfile.write(path, samples, SPEECH_RATE, "PCM_16", compression_level=1.0)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Short spoken messages made ahead of time: what a device hears when the engines have nothing to say.
+"""Short messages made ahead of time: what a device hears when the engines have nothing to say.
 
-They are part of the package, made by `scripts/make_clips.py` from `CLIP_TEXTS`.
+They are part of the package, made by `scripts/make_clips.py`: the spoken ones from `CLIP_TEXTS`, the sounds, which are
+the same in every language, from `CLIP_NOTES`.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -43,6 +45,21 @@ CLIP_TEXTS: Final = {
 }
 """What each clip says, by language and name. Every language has the same names."""
 
+THINKING: Final = "thinking"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A soft tone, struck like a bell: it begins after `at_s` and fades within `lasts_s` seconds. `pitch` is in Hz."""
+
+    at_s: float
+    pitch: float
+    lasts_s: float
+
+
+CLIP_NOTES: Final = {THINKING: (Note(0.0, 523.25, 0.35), Note(0.16, 659.26, 0.4))}
+"""What is heard of each clip that is a sound."""
+
 FALLBACK_LANGUAGE: Final = "en"
 
 _CLIP_OF: Final[dict[str, str]] = {ErrorCode.NO_SPEECH: "nothing_heard"}
@@ -50,7 +67,8 @@ _CLIP_OF: Final[dict[str, str]] = {ErrorCode.NO_SPEECH: "nothing_heard"}
 
 
 def clip(name: str, language: str) -> Pcm:
-    """Return the clip for `name`, an error code or a key of `CLIP_TEXTS`, in `language` or else in English.
+    """Return the clip for `name`, an error code or a key of `CLIP_TEXTS` or `CLIP_NOTES`, in `language` or else in
+    English.
 
     An error code without a clip of its own has `internal`. A clip is read when first asked for (about a millisecond)
     and then kept.
@@ -58,6 +76,8 @@ def clip(name: str, language: str) -> Pcm:
     Raises:
         KeyError: `name` is neither a clip nor an error code.
     """
+    if name in CLIP_NOTES:
+        return _read(name, "")
     name = _CLIP_OF.get(name, name)
     texts = CLIP_TEXTS.get(language, CLIP_TEXTS[FALLBACK_LANGUAGE])
     if name not in texts:
@@ -67,9 +87,10 @@ def clip(name: str, language: str) -> Pcm:
     return _read(str(name), language if language in CLIP_TEXTS else FALLBACK_LANGUAGE)
 
 
-def clip_file(name: str, language: str) -> Traversable:
-    """Where the clip `name` of `CLIP_TEXTS[language]` lies in the package."""
-    return resources.files("gateway") / "clips" / language / f"{name}.flac"
+def clip_file(name: str, language: str = "") -> Traversable:
+    """Where the clip `name` lies in the package; only the spoken ones have a `language`."""
+    folder = resources.files("gateway") / "clips"
+    return (folder / language if language else folder) / f"{name}.flac"
 
 
 @cache

@@ -40,6 +40,9 @@ class ReplyAudio:
         self._ms = 0.0
         self._spans: list[_Span] = []
         self._kept: bytearray | None = bytearray()
+        self._answering = False
+        self.lead_bytes = 0
+        """MP3 that was put before the answer's own: the sound that says that it is late."""
 
     def synthesise(self, text: str, language: str, on_passed_over: OnPassedOver) -> Synthesis:
         """Begin to synthesise `text`, for `speak` when its turn comes."""
@@ -65,9 +68,21 @@ class ReplyAudio:
         self._kept = None
         await self._append(pcm)
 
+    async def sound(self, pcm: Pcm) -> bool:
+        """Append ready-made audio before the answer, and return True; once the answer has begun, return False."""
+        if self._answering:
+            return False
+        self._kept = None
+        self._ms += pcm.seconds * 1000
+        # In one piece: the answer may begin at any wait.
+        mp3 = self._encoder.feed(pcm)
+        self.lead_bytes += len(mp3)
+        await self._put(mp3)
+        return True
+
     async def play_mp3(self, mp3: bytes, text: str) -> None:
         """Let `mp3`, made earlier by an encoder like this one's, be the whole reply."""
-        self._on_first()
+        self._begin()
         self._ms = self._encoder.seconds_of(len(mp3)) * 1000
         self._spans.append(_Span(text, 0.0, self._ms))
         self._kept = None
@@ -107,13 +122,18 @@ class ReplyAudio:
             said.append(" ".join(words[: int(share * len(words))]))
         return " ".join(text for text in said if text)
 
+    def _begin(self) -> None:
+        """Here is audio of the answer, or of the message that there is none."""
+        self._answering = True
+        self._on_first()
+
     async def _append_spoken(self, audio: Iterator[Pcm]) -> None:
         for pcm in audio:
             await self._append(pcm, spoken=True)
 
     async def _append(self, pcm: Pcm, *, spoken: bool = False) -> None:
         """Append `pcm`; what is `spoken` is part of the piece of text whose span is the last."""
-        self._on_first()
+        self._begin()
         step = max(1, pcm.rate * BLOCK_MS // 1000)
         for at in range(0, len(pcm.samples), step):
             block = Pcm(pcm.samples[at : at + step], pcm.rate)

@@ -167,17 +167,17 @@ class Transmitter:
                 return end
         return 0.0
 
-    async def run(self, pipe: AudioPipe, on_first: Callable[[], None]) -> None:
-        """Send what comes out of `pipe` until it is closed, then end the reply. `on_first` is called as the first
-        audio has left.
+    async def run(self, pipe: AudioPipe, on_sent: Callable[[], None]) -> None:
+        """Send what comes out of `pipe` until it is closed, then end the reply. `on_sent` is called whenever audio has
+        left.
 
         Raises:
             BrokerUnavailable: a message could not be sent.
         """
         if self.form is ReplyForm.MESSAGE:
-            await self._run_whole(pipe, on_first)
+            await self._run_whole(pipe, on_sent)
         else:
-            await self._run_paced(pipe, on_first)
+            await self._run_paced(pipe, on_sent)
 
     async def stop(self, *, flush: bool) -> None:
         """End a reply early: what has been sent may play out, unless `flush` tells the device to drop it."""
@@ -199,7 +199,7 @@ class Transmitter:
         if self.form is ReplyForm.FRAMES:
             await self._send_frame(Flag.CANCEL, b"")
 
-    async def _run_whole(self, pipe: AudioPipe, on_first: Callable[[], None]) -> None:
+    async def _run_whole(self, pipe: AudioPipe, on_sent: Callable[[], None]) -> None:
         reply = bytearray()
         while not pipe.exhausted:
             await pipe.fill(1, None)
@@ -209,7 +209,7 @@ class Transmitter:
         if limit is not None and len(whole) > limit:
             smaller = await asyncio.to_thread(shrink, whole, self._limits.rate, limit)
             if smaller is None:
-                await self._run_in_parts(whole, on_first)
+                await self._run_in_parts(whole, on_sent)
                 return
             whole = smaller
         self.ended = True
@@ -217,17 +217,17 @@ class Transmitter:
             await self._publish(whole)
             self._whole = True
             self._count(whole)
-            on_first()
+            on_sent()
 
-    async def _run_in_parts(self, reply: bytes, on_first: Callable[[], None]) -> None:
+    async def _run_in_parts(self, reply: bytes, on_sent: Callable[[], None]) -> None:
         """What the device can take comes first: the reply goes as a stream, whose parts put end to end are it."""
         self.form = ReplyForm.STREAM
         parts = AudioPipe(limit=len(reply) + 1)
         await parts.put(reply)
         parts.close()
-        await self._run_paced(parts, on_first)
+        await self._run_paced(parts, on_sent)
 
-    async def _run_paced(self, pipe: AudioPipe, on_first: Callable[[], None]) -> None:
+    async def _run_paced(self, pipe: AudioPipe, on_sent: Callable[[], None]) -> None:
         chunk_bytes = self._chunk_bytes()
         if chunk_bytes < CHUNK_MIN_BYTES:
             while not pipe.exhausted:
@@ -251,8 +251,7 @@ class Transmitter:
             chunk = pipe.take(size)
             await self._send_chunk(chunk, last=pipe.exhausted)
             self._pacer.sent(self._clock(), duration_ms)
-            if self.chunks == 1:
-                on_first()
+            on_sent()
         await self._end()
 
     async def _send_chunk(self, chunk: bytes, *, last: bool) -> None:

@@ -15,6 +15,7 @@ from datetime import datetime
 from gateway.audio import Pcm
 from gateway.broker.protocol import Broker
 from gateway.config import Settings
+from gateway.engines.clips import THINKING
 from gateway.engines.encoder import Mp3Encoder
 from gateway.engines.registry import Engines
 from gateway.errors import (
@@ -50,6 +51,9 @@ log = logging.getLogger(__name__)
 
 PIECES_AHEAD = 64
 """Pieces of text that may wait to be spoken; the model is read no further meanwhile."""
+
+THINKING_EVERY_S = 4.0
+"""While an answer is late the thinking sound comes again: a device gives up a reply that has begun and then stops."""
 
 AUTO_LANGUAGE = "auto"
 FALLBACK_LANGUAGE = "es"
@@ -132,7 +136,7 @@ class Turn:
         try:
             async with asyncio.TaskGroup() as tasks:
                 name = f"turn {self.number:#06x} of {self.device.id}"
-                tasks.create_task(self._transmitter.run(self._pipe, self._note_first_out), name=f"send {name}")
+                tasks.create_task(self._transmitter.run(self._pipe, self._note_sent), name=f"send {name}")
                 await self._produce()
         except* BrokerUnavailable as group:
             self._fail(StageFailed(ErrorCode.INTERNAL, Stage.SEND, str(group.exceptions[0]), retryable=True))
@@ -289,12 +293,16 @@ class Turn:
     async def _reply(self) -> None:
         """Speak what the model writes while it writes on."""
         pieces: asyncio.Queue[str | Exception | None] = asyncio.Queue(PIECES_AHEAD)
-        writer = asyncio.create_task(self._write(pieces), name=f"write turn {self.number:#06x} of {self.device.id}")
+        name = f"turn {self.number:#06x} of {self.device.id}"
+        beside = {asyncio.create_task(self._write(pieces), name=f"write {name}")}
+        if self._services.settings.thinking_after_s > 0 and self._request.reply_form is not ReplyForm.MESSAGE:
+            beside.add(asyncio.create_task(self._sound_thinking(), name=f"wait {name}"))
         try:
             await self._speak(_taken_from(pieces))
         finally:
-            writer.cancel()
-            await asyncio.wait({writer})
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
 
     async def _write(self, pieces: "asyncio.Queue[str | Exception | None]") -> None:
         """Put the pieces of the model's answer into `pieces`, then None, or what went wrong."""
@@ -327,6 +335,15 @@ class Turn:
             await pieces.put(None)
         except Exception as exc:
             await pieces.put(exc)
+
+    async def _sound_thinking(self) -> None:
+        """While the answer is late, let the device hear that it is being made."""
+        wait_s = self._services.settings.thinking_after_s - self._elapsed_ms() / 1000
+        while True:
+            await asyncio.sleep(wait_s)
+            if not await self._audio.sound(self._services.clip(THINKING, self._language)):
+                return
+            wait_s = THINKING_EVERY_S
 
     async def _speak_text(self, text: str) -> None:
         cutter = SentenceCutter()
@@ -420,7 +437,9 @@ class Turn:
         if self._timings.tts_first_audio is None:
             self._timings = replace(self._timings, tts_first_audio=self._elapsed_ms())
 
-    def _note_first_out(self) -> None:
+    def _note_sent(self) -> None:
+        if self._timings.first_audio_out is not None or self._transmitter.bytes <= self._audio.lead_bytes:
+            return
         self._timings = replace(self._timings, first_audio_out=self._elapsed_ms())
         self._emit(Speaking(self.device, self.number))
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from gateway.audio import SPEECH_RATE
-from gateway.engines.clips import CLIP_TEXTS, clip, clip_file
+from gateway.engines.clips import CLIP_NOTES, CLIP_TEXTS, clip, clip_file
 from gateway.errors import ErrorCode
 
 
@@ -43,6 +43,16 @@ def test_another_language_is_answered_in_english() -> None:
 def test_codes_without_a_clip_of_their_own_share_one() -> None:
     assert clip(ErrorCode.STORE_FAILED, "es") is clip("internal", "es")
     assert clip(ErrorCode.NO_SPEECH, "es") is clip("nothing_heard", "es")
+
+
+@pytest.mark.parametrize("name", CLIP_NOTES)
+def test_a_sound_is_short_soft_and_the_same_in_every_language(name: str) -> None:
+    pcm = clip(name, "es")
+    assert pcm is clip(name, "de")
+    assert 0.5 < pcm.seconds < 1
+    assert 3_000 < np.abs(pcm.samples).max() < 15_000
+    # An encoder that gets no more holds back what comes last: here that is silence.
+    assert np.abs(pcm.samples[-int(0.17 * pcm.rate) :]).max() == 0
 
 
 def test_a_name_that_is_nothing_is_refused() -> None:

@@ -8,6 +8,7 @@
         server.chat.answer = lambda request: request.json["messages"][-1]["content"].split()
         server.chat.answer = Status(429, retry_after="7")  # or REFUSE, HANG, Broken(["Son "], Ending.CLOSE)
         server.chat.delay_s = 0.2                          # before the answer; piece_delay_s: before each piece
+    server.chat.wait_for = event                       # no answer before it is set
         server.chat.requests[-1].json                      # also .headers, .fields, .files
         await server.chat.abandoned.get()                  # a client that did not wait for the end
 
@@ -15,6 +16,7 @@ An answer is a value, or a function from the request to one. `await server.stop(
 connections; `await server.start()` brings it back on the same port.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -84,10 +86,13 @@ class Endpoint(Route):
         self.answer = answer
         self.delay_s = 0.0
         self.piece_delay_s = 0.0
+        self.wait_for: asyncio.Event | None = None
 
     def respond(self, request: Request) -> Response:
         answer = self.answer(request) if callable(self.answer) else self.answer
-        return replace(self._response(answer), delay_s=self.delay_s, piece_delay_s=self.piece_delay_s)
+        return replace(
+            self._response(answer), delay_s=self.delay_s, wait_for=self.wait_for, piece_delay_s=self.piece_delay_s
+        )
 
     def _response(self, answer: Answer) -> Response:
         match answer:
