@@ -7,13 +7,13 @@ still pass it over; that trial decides whether it is back or rests again.
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Generic, Literal, TypeVar
 
 from gateway.engines.closing import close_all
-from gateway.engines.protocols import Engine, Preparable
+from gateway.engines.protocols import Counting, Engine, Preparable
 from gateway.errors import EngineBusy, EngineFailed, ErrorCode, Stage, StageFailed
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class EngineHealth:
     """How an engine is doing, for statistics and `doctor`.
 
     `failures` counts work that it failed or was too slow at; `passed_over` counts work that went past it because it
-    failed, was busy or rested. `rest_left_s` is 0 when it does not rest.
+    failed, was busy or rested. `rest_left_s` is 0 when it does not rest. `counters` are the engine's own, if any.
     """
 
     stage: Stage
@@ -53,6 +53,7 @@ class EngineHealth:
     failures: int
     passed_over: int
     rest_left_s: float
+    counters: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Circuit(Generic[EngineT]):
@@ -127,6 +128,7 @@ class EngineOrder(Generic[EngineT]):
             failures=circuit.failures,
             passed_over=circuit.passed_over,
             rest_left_s=rest_left_s,
+            counters=circuit.engine.counters if isinstance(circuit.engine, Counting) else {},
         )
 
 

@@ -5,7 +5,7 @@ engine cannot work as configured. Work that fails raises `EngineFailed`; cancell
 serves many devices at once, and blocking code never runs on the event loop.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -48,6 +48,16 @@ class Preparable(Protocol):
 
     async def prepare(self) -> None:
         """Called when a device begins to speak, often in vain. Never raises for what goes wrong."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """An engine that counts what it does, for the statistics."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Names in snake case; counts since the start."""
         ...
 
 

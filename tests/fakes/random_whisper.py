@@ -20,6 +20,8 @@ from gateway.engines.choosing import MINIATURE_MODEL
 POSITIONS: Final = 1500
 LONGEST_TEXT: Final = 448
 END_OF_TEXT: Final = 50257
+PROMPT: Final = 4
+"""Tokens before the text: its start, the language, the task and that there are no times."""
 FIRST_LANGUAGE, LANGUAGES = 50259, 99
 
 
@@ -40,13 +42,15 @@ SIZES: Final = {
 """The multilingual models, without the audio and text frames that all have in common."""
 
 
-def random_whisper(folder: Path, size: Size, *, seed: int = 1, ending: float = 0.0, compute_type: str = "int8") -> Path:
+def random_whisper(
+    folder: Path, size: Size, *, seed: int = 1, tokens: int | None = None, compute_type: str = "int8"
+) -> Path:
     """Write a model into `folder` and return the folder that `WhisperModel` loads; one that is there is used again.
 
-    `ending` is how much the end of the text is favoured: 0, and every text goes on to its limit; with 2 many texts
-    end before it. `compute_type` is the format in which the weights are stored.
+    `tokens` is how long every text is; None leaves that to chance, and most go on to the limit. `compute_type` is the
+    format in which the weights are stored.
     """
-    model = folder / f"random-{size.name}-{size.mels}-{seed}-{ending:g}-{compute_type}"
+    model = folder / f"random-{size.name}-{size.mels}-{seed}-{tokens}-{compute_type}"
     if (model / "model.bin").is_file():
         return model
     rng = np.random.default_rng(seed)
@@ -54,7 +58,7 @@ def random_whisper(folder: Path, size: Size, *, seed: int = 1, ending: float = 0
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     vocabulary = json.loads((MINIATURE_MODEL / "vocabulary.json").read_text(encoding="utf-8"))
-    spec = _spec(size, rng, len(vocabulary), ending)
+    spec = _spec(size, rng, len(vocabulary), tokens)
     spec.register_vocabulary(vocabulary)
     spec.validate()
     for convolution in (spec.encoder.conv1, spec.encoder.conv2):
@@ -69,7 +73,7 @@ def random_whisper(folder: Path, size: Size, *, seed: int = 1, ending: float = 0
     return model
 
 
-def _spec(size: Size, rng: np.random.Generator, vocabulary: int, ending: float) -> whisper_spec.WhisperSpec:
+def _spec(size: Size, rng: np.random.Generator, vocabulary: int, tokens: int | None) -> whisper_spec.WhisperSpec:
     def normal(*shape: int, deviation: float = 1.0) -> NDArray[np.float32]:
         return rng.standard_normal(shape, np.float32) * np.float32(deviation)
 
@@ -111,8 +115,14 @@ def _spec(size: Size, rng: np.random.Generator, vocabulary: int, ending: float) 
     # Not the embedding turned round, as in Whisper: with random weights it would repeat each token for ever.
     projection = np.zeros((vocabulary, width), np.float32)
     for token in _known_tokens():
-        projection[token] = normal(width, deviation=0.2)
-    projection[END_OF_TEXT] = normal(width, deviation=0.2 * ending)
+        projection[token] = normal(width, deviation=0.3)
+    if tokens is not None:
+        # From a position on, everything points to the end.
+        direction = normal(width)
+        projection[END_OF_TEXT] = 0.1 * direction
+        spec.decoder.position_encodings.encodings[PROMPT + tokens - 1 :] += 20 * direction
+    else:
+        projection[END_OF_TEXT] = normal(width, deviation=0.36)
     spec.decoder.projection.weight = projection
 
     spec.config.suppress_ids = []
