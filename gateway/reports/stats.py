@@ -50,6 +50,7 @@ def statistics_report(
                 "resting_s": round(engine.rest_left_s),
                 "failures": engine.failures,
                 "passed_over": engine.passed_over,
+                **({"counters": dict(engine.counters)} if engine.counters else {}),
             }
             for engine in health
         ],
