@@ -25,6 +25,7 @@ from gateway.engines.vad import SpeechDetector
 from gateway.errors import BrokerUnavailable, StoreError
 from gateway.events import Events
 from gateway.pipeline.encoder_stock import EncoderStock
+from gateway.pipeline.speculation import SpeculationCounts
 from gateway.pipeline.turn import TurnServices
 from gateway.reports.live import DeviceState, LiveState
 from gateway.reports.logs import LogListener
@@ -68,6 +69,7 @@ class Gateway:
         self._zone: tzinfo | None = ZoneInfo(settings.timezone) if settings.timezone else None
         self._began = time.monotonic()
         self._overflows = 0
+        self._speculation = SpeculationCounts()
         self._declared_offline = asyncio.Event()
         self._embedded: EmbeddedBroker | None = None
         self._stack = AsyncExitStack()
@@ -124,7 +126,7 @@ class Gateway:
         stack.push_async_callback(self._store.close)
 
         self._running = engines = await self._start_engines(stack)
-        detector = SpeechDetector()
+        self._detector = detector = SpeechDetector()
         await detector.start()
         stack.push_async_callback(detector.close)
 
@@ -166,6 +168,7 @@ class Gateway:
                 ),
                 topics=self._topics,
                 detector=detector,
+                speculation=self._speculation,
                 count_overflow=self._count_overflow,
             )
         )
@@ -267,6 +270,7 @@ class Gateway:
             self._live,
             self._running.health(),
             notes=self.notes,
+            speculation=self._speculation.report(),
             dropped={
                 "messages": self._overflows,
                 "events": self._publisher.dropped,
@@ -275,6 +279,7 @@ class Gateway:
                 "receptions": self._broker.receive_errors,
                 "retained": self._broker.retained_forgotten,
                 "embedded_broker": self._embedded.dropped if self._embedded is not None else 0,
+                "speech_detector": self._detector.refused,
                 "store_calls": self._store.refused + self._store.failed,
             },
             uptime_s=round(time.monotonic() - self._began),

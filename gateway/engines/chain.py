@@ -33,6 +33,8 @@ class SttChain:
         rests, unless it says so itself."""
         self._order = EngineOrder(Stage.STT, engines, rest_s=rest_s, clock=clock)
         self._timeout_s = timeout_s
+        self.working = 0
+        """Utterances that are being recognised, or wait for it."""
 
     @property
     def engines(self) -> tuple[SpeechToText, ...]:
@@ -47,10 +49,14 @@ class SttChain:
             StageFailed: no engine could: `stt_failed`, `timeout` or `busy`.
         """
         work = self._order.begin(on_passed_over)
-        for attempt in work:
-            with attempt as engine:
-                return await _in_time(engine.transcribe(speech, language), self._timeout_s)
-        raise work.failure()
+        self.working += 1
+        try:
+            for attempt in work:
+                with attempt as engine:
+                    return await _in_time(engine.transcribe(speech, language), self._timeout_s)
+            raise work.failure()
+        finally:
+            self.working -= 1
 
     def prepare(self) -> None:
         """Let the engine that would be asked now prepare itself for work, in the background."""

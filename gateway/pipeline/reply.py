@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from gateway.config import Settings
 from gateway.engines.protocols import ChatRequest
+from gateway.store import OpenConversation
 from gateway.values import Message
 
 LANGUAGE_NAMES = {
@@ -19,6 +21,33 @@ LANGUAGE_NAMES = {
     "pl": "Polish",
     "pt": "Portuguese",
 }
+
+
+REPLY_MAX_CHARS = 8000
+"""Text of one reply that is read from a model: eight minutes of speech."""
+
+
+def next_request(
+    settings: Settings,
+    conversation: OpenConversation | None,
+    question: str,
+    *,
+    device: str,
+    name: str,
+    language: str,
+    now: datetime,
+) -> ChatRequest:
+    """Return the request for `question`, which goes on with `conversation`, if there is one. `now` is local time."""
+    return chat_request(
+        settings.system_prompt,
+        conversation.history if conversation else (),
+        question,
+        window=settings.history_messages,
+        device=device,
+        name=name,
+        language=language,
+        now=now,
+    )
 
 
 def chat_request(

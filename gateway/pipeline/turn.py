@@ -30,9 +30,10 @@ from gateway.errors import (
 from gateway.events import EnginePassedOver, Event, Failed, SentenceReady, Speaking, Transcribed
 from gateway.pipeline import hear
 from gateway.pipeline.ahead import Synthesis, one_ahead
-from gateway.pipeline.reply import chat_request
+from gateway.pipeline.reply import REPLY_MAX_CHARS, next_request
 from gateway.pipeline.sentences import SentenceCutter
 from gateway.pipeline.speak import ReplyAudio
+from gateway.pipeline.speculation import Speculation
 from gateway.pipeline.transmit import AudioPipe, ReplyLimits, Transmitter
 from gateway.store import CachedAnswer, OpenConversation, Store, input_hash
 from gateway.values import (
@@ -42,6 +43,7 @@ from gateway.values import (
     Outcome,
     ReplyForm,
     Timings,
+    Transcript,
     TurnKind,
     TurnRecord,
     Utterance,
@@ -58,9 +60,6 @@ THINKING_EVERY_S = 4.0
 AUTO_LANGUAGE = "auto"
 FALLBACK_LANGUAGE = "es"
 """What is spoken when the language is to be detected and nothing has been heard yet."""
-
-REPLY_MAX_CHARS = 8000
-"""Text of one reply that is read from a model: eight minutes of speech."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +102,8 @@ class TurnRequest:
     largest_message: int | None = None
     too_long: bool = False
     fault: DeviceFault | None = None
+    ahead: Speculation | None = None
+    """What was recognised of the utterance, all that is speech in it, before its end was certain."""
 
 
 class Turn:
@@ -177,7 +178,9 @@ class Turn:
 
     def release(self) -> None:
         """Let go of the audio; what `played` and `recall` need stays until the next turn."""
-        self._request = replace(self._request, utterance=None)
+        if self._request.ahead is not None:
+            self._request.ahead.drop()
+        self._request = replace(self._request, utterance=None, ahead=None)
         self._audio.release()
         self._pipe.clear()
 
@@ -262,17 +265,29 @@ class Turn:
         await self._reply()
 
     async def _hear(self, utterance: Utterance) -> None:
+        transcript = await self._heard_ahead() or await self._recognise(utterance)
+        self._timings = replace(self._timings, stt=self._elapsed_ms())
+        self._heard = transcript.text.strip()
+        if self._wanted_language() is None and transcript.language:
+            self._language = transcript.language
+        if self._heard:
+            self._emit(Transcribed(self.device, self.number, self._heard, self._language))
+
+    async def _heard_ahead(self) -> Transcript | None:
+        ahead = self._request.ahead
+        transcript = None if ahead is None else await ahead.transcript(self._passed_over)
+        if transcript is not None and self._request.too_long:
+            self._report_too_long()
+        return transcript
+
+    async def _recognise(self, utterance: Utterance) -> Transcript:
         settings = self._services.settings
         if hear.is_quick(utterance):
             speech = hear.decode(utterance, settings.utterance_max_s)
         else:
             speech = await asyncio.to_thread(hear.decode, utterance, settings.utterance_max_s)
         if speech.truncated or self._request.too_long:
-            self._report(
-                ErrorCode.AUDIO_TOO_LONG,
-                Stage.RECEIVE,
-                f"only the first {settings.utterance_max_s:g} s are answered",
-            )
+            self._report_too_long()
         if speech.seconds < settings.utterance_min_s:
             raise DeviceFault(
                 ErrorCode.AUDIO_TOO_SHORT,
@@ -280,15 +295,7 @@ class Turn:
                 f"{speech.seconds * 1000:.0f} ms is shorter than {settings.utterance_min_s * 1000:.0f} ms",
                 retryable=True,
             )
-        transcript = await self._services.engines.stt.transcribe(
-            speech.samples, self._wanted_language(), self._passed_over
-        )
-        self._timings = replace(self._timings, stt=self._elapsed_ms())
-        self._heard = transcript.text.strip()
-        if self._wanted_language() is None and transcript.language:
-            self._language = transcript.language
-        if self._heard:
-            self._emit(Transcribed(self.device, self.number, self._heard, self._language))
+        return await self._services.engines.stt.transcribe(speech.samples, self._wanted_language(), self._passed_over)
 
     async def _reply(self) -> None:
         """Speak what the model writes while it writes on."""
@@ -308,12 +315,10 @@ class Turn:
         """Put the pieces of the model's answer into `pieces`, then None, or what went wrong."""
         services = self._services
         try:
-            conversation = self._request.conversation
-            request = chat_request(
-                services.settings.system_prompt,
-                conversation.history if conversation else (),
+            request = next_request(
+                services.settings,
+                self._request.conversation,
                 self._heard,
-                window=services.settings.history_messages,
                 device=self.device.id,
                 name=self._request.name,
                 language=self._language,
@@ -321,7 +326,8 @@ class Turn:
             )
             cutter = SentenceCutter()
             length = 0
-            async with aclosing(services.engines.llm.reply(request, self._passed_over)) as texts:
+            ahead = self._request.ahead.answer(request) if self._request.ahead else None
+            async with aclosing(ahead or services.engines.llm.reply(request, self._passed_over)) as texts:
                 async for text in texts:
                     if length == 0:
                         self._timings = replace(self._timings, llm_first_token=self._elapsed_ms())
@@ -425,6 +431,10 @@ class Turn:
 
     def _report(self, code: ErrorCode, stage: Stage, message: str, *, retryable: bool = False) -> None:
         self._emit(Failed(self.device, self.number, code, stage, message, retryable))
+
+    def _report_too_long(self) -> None:
+        longest_s = self._services.settings.utterance_max_s
+        self._report(ErrorCode.AUDIO_TOO_LONG, Stage.RECEIVE, f"only the first {longest_s:g} s are answered")
 
     def _report_store(self, error: StoreError) -> None:
         # Outside the turn (no number): the turn goes on, and only what fails a turn is told under its number.

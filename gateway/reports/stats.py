@@ -17,12 +17,14 @@ def statistics_report(
     health: Iterable[EngineHealth],
     *,
     notes: Sequence[str],
+    speculation: dict[str, int | float],
     dropped: dict[str, int],
     uptime_s: int,
 ) -> dict[str, Any]:
     """Return the payload of the statistics topic: what docs/protocol.md lists, and how the engines are.
 
-    `notes` say what a person should know of them; `dropped` counts what reached a bound, by the name of the bound.
+    `notes` say what a person should know of them; `speculation` what working ahead was good for; `dropped` counts what
+    reached a bound, by the name of the bound.
     """
     return {
         "total_sessions": stored.total_sessions,
@@ -55,6 +57,7 @@ def statistics_report(
             for engine in health
         ],
         "notes": list(notes),
+        "speculation": speculation,
         "dropped": dropped,
         "uptime_s": uptime_s,
         "version": __version__,

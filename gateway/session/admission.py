@@ -43,6 +43,11 @@ class Opening:
         self._refused = None if refusal is None else Admitted(refusal=refusal)
         self._asking = self._begin()
 
+    @property
+    def is_refused(self) -> bool:
+        """It may not begin, whatever the store says."""
+        return self._refused is not None
+
     async def admitted(self) -> Admitted:
         """Wait for the answer of the store; it is given up soon when it does not come."""
         if self._refused is not None:

@@ -20,10 +20,13 @@ from gateway.pipeline.assemble import (
     Closed,
     NeedsSpeechProbability,
     Opened,
+    Paused,
     Refused,
     Rejected,
+    Resumed,
     Step,
 )
+from gateway.pipeline.speculation import SpeculationCounts
 from gateway.pipeline.turn import TurnRequest, TurnServices
 from gateway.session.admission import Admission, Opening
 from gateway.session.detection import Detection
@@ -31,6 +34,7 @@ from gateway.session.floor import CANCEL_WAIT_S, Floor
 from gateway.session.inbox import Arrived, ForgetAsked, Inbox
 from gateway.session.profile import Profile
 from gateway.session.records import Records
+from gateway.session.speculating import Speculating
 from gateway.session.telling import Teller
 from gateway.session.texts import PendingText, Texts
 from gateway.session.worker import Worker
@@ -49,6 +53,7 @@ class SessionServices:
     turns: TurnServices
     topics: Topics
     detector: SpeechDetector
+    speculation: SpeculationCounts
     count_overflow: Callable[[], None]
 
 
@@ -77,6 +82,7 @@ class Session:
                 message_max_bytes=settings.message_max_bytes,
                 idle_limit_s=settings.idle_limit_s,
                 end_of_speech_ms=end_of_speech_ms(settings.end_of_speech),
+                pauses=settings.speculation != "off",
             )
         )
         self._known = False
@@ -85,6 +91,7 @@ class Session:
         self._teller = Teller(lambda: self.address, services.turns.emit, services.turns.monotonic)
         self._detection = Detection(services.detector, self._teller)
         self._admission = Admission(services.turns, lambda: self.address, self._teller)
+        self._speculating = Speculating(services.turns, self._profile, services.speculation)
         self._records = Records(services.turns, self._teller)
         self._floor = Floor(services.turns, self._records, self._worker.wake)
         self._open: _Recording | None = None
@@ -201,6 +208,8 @@ class Session:
             raise _too_large("hello", len(payload), self._settings.hello_max_bytes)
         hello = parse_hello(payload)
         self._profile.said_hello(hello)
+        # The language may be another now.
+        self._speculating.drop()
         if hello.ignored:
             message = f"hello: taken without {'; '.join(hello.ignored)}"
             self._tell(DeviceFault(ErrorCode.BAD_JSON, Stage.RECEIVE, message))
@@ -256,6 +265,11 @@ class Session:
             match step:
                 case Opened():
                     await self._open_utterance(step.turn)
+                case Paused():
+                    if self._open is not None:
+                        self._speculating.begin(step.utterance, self._open.opening)
+                case Resumed():
+                    self._speculating.drop()
                 case Closed():
                     await self._start_heard(step)
                 case Cancelled():
@@ -275,6 +289,7 @@ class Session:
     async def _open_utterance(self, turn: int) -> None:
         await self._floor.conclude(flush=True)
         self._floor.cut_off_playing()
+        self._speculating.open_utterance()
         self._open = _Recording(turn, self._services.turns.now(), self.address, self._admission.begin())
         self._services.turns.emit(Listening(self.address, turn))
         # Connections are opened while the person speaks.
@@ -282,6 +297,7 @@ class Session:
 
     async def _drop_utterance(self) -> None:
         """End unanswered the utterance that is being recorded, if one is."""
+        self._speculating.drop()
         if self._open is None:
             return
         recording = self._open
@@ -333,6 +349,7 @@ class Session:
             received_ms=round(closed.received_s * 1000) if closed else None,
             too_long=closed.too_long if closed else False,
             fault=fault or admitted.refusal,
+            ahead=self._speculating.take(),
         )
         # Until here what was heard is still an open utterance: to end now is to end it, and that is told.
         self._open = None
@@ -353,6 +370,7 @@ class Session:
             done.set_result(result)
 
     async def _forget(self) -> int | None:
+        self._speculating.drop()
         await self._floor.conclude(flush=True)
         await self._records.settle(CANCEL_WAIT_S)
         erased = await self._services.turns.store.forget(self.id)

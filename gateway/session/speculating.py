@@ -1,0 +1,80 @@
+"""When one device's speech pauses: whether to work ahead, and what becomes of it."""
+
+from gateway.engines.protocols import ChatRequest
+from gateway.pipeline.reply import next_request
+from gateway.pipeline.speculation import Question, Speculation, SpeculationCounts
+from gateway.pipeline.turn import AUTO_LANGUAGE, FALLBACK_LANGUAGE, TurnServices
+from gateway.session.admission import Opening
+from gateway.session.profile import Profile
+from gateway.store import input_hash
+from gateway.values import Transcript, Utterance
+
+SPECULATIONS_MAX = 3
+"""In one utterance. Who pauses more often is thinking aloud."""
+
+
+class Speculating:
+    """At most one speculation at a time."""
+
+    def __init__(self, services: TurnServices, profile: Profile, counts: SpeculationCounts) -> None:
+        self._services = services
+        self._profile = profile
+        self._counts = counts
+        self._current: Speculation | None = None
+        self._left = 0
+
+    def open_utterance(self) -> None:
+        """An utterance has begun; what was said before is over."""
+        self.drop()
+        self._left = SPECULATIONS_MAX
+
+    def begin(self, utterance: Utterance, opening: Opening) -> None:
+        """Speech pauses, and `utterance` is what has been said: work ahead, unless something else is being recognised
+        that would have to wait for it."""
+        services = self._services
+        self.drop()
+        if self._left == 0 or opening.is_refused:
+            return
+        # One recogniser stays free for those that have said all, where there is more than one.
+        if services.engines.stt.working >= max(1, services.settings.stt_workers - 1):
+            self._counts.skipped += 1
+            return
+        self._left -= 1
+        wanted = self._profile.language or services.settings.language
+        language = None if wanted == AUTO_LANGUAGE else wanted
+        question = self._question(opening, language) if services.settings.speculation == "answer" else None
+        name = self._profile.address.id
+        self._current = Speculation(
+            services.settings, services.engines, self._counts, utterance, language, question, name
+        )
+
+    def take(self) -> Speculation | None:
+        """The pause was the end: hand over what was begun in it, for the turn to use and to drop."""
+        current, self._current = self._current, None
+        return current
+
+    def drop(self) -> None:
+        """It was not, or nobody wants it any more."""
+        if self._current is not None:
+            self._current.drop()
+            self._current = None
+
+    def _question(self, opening: Opening, language: str | None) -> Question:
+        async def question(heard: Transcript) -> ChatRequest | None:
+            services, profile = self._services, self._profile
+            conversation = (await opening.admitted()).conversation
+            text = heard.text.strip()
+            spoken = language or heard.language or FALLBACK_LANGUAGE
+            if conversation is not None and input_hash(text, spoken) in conversation.answered:
+                return None
+            return next_request(
+                services.settings,
+                conversation,
+                text,
+                device=profile.address.id,
+                name=profile.name,
+                language=spoken,
+                now=services.now(),
+            )
+
+        return question
