@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from gateway.audio import Pcm
 from gateway.config import Settings
 from gateway.engines.chain import ChatChain, SttChain, TtsChain
-from gateway.engines.protocols import ChatRequest
+from gateway.engines.protocols import ChatModel, ChatRequest, SpeechToText, TextToSpeech
 from gateway.engines.registry import Engines
 from gateway.values import Transcript
 
@@ -17,11 +17,11 @@ SPOKEN_S = 1.0
 """How long every answer sounds."""
 
 
-class _Instant:
-    """What the three have in common: nothing to start and nothing to close."""
+class Unloaded:
+    """What engines for measurements have in common: nothing to start and nothing to close."""
 
-    name = "instant"
-    description = "instant, for measurements"
+    name = "measured"
+    description = "for measurements"
 
     async def start(self) -> None:
         """Nothing to load."""
@@ -30,7 +30,7 @@ class _Instant:
         """Nothing to let go."""
 
 
-class InstantStt(_Instant):
+class InstantStt(Unloaded):
     """Hears a new question each time, so that none is answered from the cache; or, if `deaf`, nothing at all."""
 
     def __init__(self, *, deaf: bool = False) -> None:
@@ -42,14 +42,14 @@ class InstantStt(_Instant):
         return Transcript("" if self._deaf else f"question {self._heard}", language or "en")
 
 
-class InstantChat(_Instant):
+class InstantChat(Unloaded):
     """Answers one sentence, which depends on the question only."""
 
     async def reply(self, request: ChatRequest) -> AsyncIterator[str]:
         yield f"That was {request.messages[-1].text}."
 
 
-class InstantTts(_Instant):
+class InstantTts(Unloaded):
     """Says one tone of `SPOKEN_S` seconds for whatever it is given."""
 
     def __init__(self) -> None:
@@ -65,19 +65,22 @@ class InstantTts(_Instant):
 
 def instant_engines(settings: Settings, *, deaf: bool = False) -> Engines:
     """The three of them, in the chains that every engine works in."""
+    cache_bytes = settings.speech_cache_mb * 1024 * 1024
+    return chained(settings, InstantStt(deaf=deaf), InstantChat(), InstantTts(), speech_cache_bytes=cache_bytes)
+
+
+def chained(
+    settings: Settings, stt: SpeechToText, chat: ChatModel, tts: TextToSpeech, *, speech_cache_bytes: int
+) -> Engines:
+    """One engine of each kind, in the chains that every engine works in."""
     rest_s = settings.engine_rest_s
     return Engines(
-        SttChain([InstantStt(deaf=deaf)], timeout_s=settings.stt_timeout_s, rest_s=rest_s),
+        SttChain([stt], timeout_s=settings.stt_timeout_s, rest_s=rest_s),
         ChatChain(
-            [InstantChat()],
+            [chat],
             first_token_s=settings.llm_first_token_s,
             timeout_s=settings.llm_timeout_s,
             rest_s=rest_s,
         ),
-        TtsChain(
-            [InstantTts()],
-            timeout_s=settings.tts_timeout_s,
-            rest_s=rest_s,
-            cache_bytes=settings.speech_cache_mb * 1024 * 1024,
-        ),
+        TtsChain([tts], timeout_s=settings.tts_timeout_s, rest_s=rest_s, cache_bytes=speech_cache_bytes),
     )

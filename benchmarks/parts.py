@@ -28,6 +28,8 @@ Answers = Mapping[str, Callable[[], dict[str, Any]]]
 FRAME_BYTES = 1024
 """One message of the flood, its header included."""
 FLOOD_RATE = 16_000
+REPLY_BUFFER_MS = 60_000
+"""More than any reply is long."""
 MARKER = "marker"
 """A request that the gateway does not know, and says so."""
 NO_DELAY = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
@@ -36,8 +38,12 @@ _TURN_AT = slice(6, 8)
 
 
 async def serve_gateway(args: argparse.Namespace) -> None:
-    """The whole gateway, as it is by default but for its engines and a limit on questions that would be reached."""
+    """The whole gateway, as it is by default but for its engines and limits that measuring would reach.
+
+    `args.sentences` takes realistic engines, whose answers have so many, and lets replies go out as they are made.
+    """
     from benchmarks.instant import instant_engines
+    from benchmarks.realistic import realistic_engines
     from gateway.app import Gateway
     from gateway.config import Settings
 
@@ -47,10 +53,14 @@ async def serve_gateway(args: argparse.Namespace) -> None:
         language="en",
         turns_per_minute=100_000,
         stt_queue=1000,
+        reply_buffer_ms=REPLY_BUFFER_MS if args.sentences else Settings.model_fields["reply_buffer_ms"].default,
+    )
+    engines = (
+        realistic_engines(settings, args.sentences) if args.sentences else instant_engines(settings, deaf=args.deaf)
     )
     if args.trace:
         tracemalloc.start()
-    async with Gateway(settings, environ={}, engines=instant_engines(settings, deaf=args.deaf)) as gateway:
+    async with Gateway(settings, environ={}, engines=engines) as gateway:
         await gateway.wait_connected(10)
         await answer_lines({"usage": usage, "memory": memory})
 
@@ -73,6 +83,21 @@ async def echo(client: aiomqtt.Client, size: int) -> None:
             turn = int.from_bytes(payload[_TURN_AT], "little")
             answer = encode(Frame(turn, 0, Flag.START | Flag.END, FrameCodec.MP3, 24_000, audio))
             await client.publish(str(message.topic).removesuffix("in") + "out", answer)
+
+
+async def serve_sequential(args: argparse.Namespace) -> None:
+    """Answer questions on `sequential/<device>/in` as the gateway does, with the same engines, but one step after the
+    other: the whole recognition, the whole answer, the whole synthesis, the whole MP3, one message."""
+    from benchmarks.realistic import realistic_engines
+    from benchmarks.sequential import answer_questions
+    from gateway.config import Settings
+
+    async with connected(args.url) as client:
+        await client.subscribe("sequential/+/in")
+        answering = asyncio.create_task(answer_questions(client, realistic_engines(Settings(), args.sentences)))
+        await answer_lines({"usage": usage})
+        answering.cancel()
+        await asyncio.wait({answering})
 
 
 async def serve_sink(args: argparse.Namespace) -> None:
@@ -178,6 +203,7 @@ async def answer_lines(answers: Answers, **ready: object) -> None:
 PARTS = {
     "gateway": serve_gateway,
     "echo": serve_echo,
+    "sequential": serve_sequential,
     "sink": serve_sink,
     "flood": serve_flood,
     "broker": serve_broker,
@@ -194,6 +220,7 @@ def main() -> None:
     parser.add_argument("--devices")
     parser.add_argument("--frames", type=int)
     parser.add_argument("--turn", type=int)
+    parser.add_argument("--sentences", type=int, default=0)
     parser.add_argument("--deaf", action="store_true")
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--profile", type=Path)

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.__main__ import measure_all, profile
 from benchmarks.documents import kept, tell_all
+from benchmarks.first_sound import FirstSound, FirstSoundSizes
 from benchmarks.latency import Latency, LatencySizes
 from benchmarks.measurement import Benchmark
 from benchmarks.memory import MemorySizes
@@ -24,6 +25,7 @@ from benchmarks.throughput import ThroughputSizes
 LATENCY = Latency(quick=(LatencySizes(devices=2, questions=1, rounds=1, pause_s=(0.0, 0.05)),))
 TINY: Sequence[Benchmark] = (
     LATENCY,
+    FirstSound(quick=FirstSoundSizes(sentences=(1,), rounds=1)),
     Messages(
         quick=Sizes(
             ThroughputSizes(devices=2, publishers=2, frames=50, rounds=1),
