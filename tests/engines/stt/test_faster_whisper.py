@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from gateway.config import Settings
+from gateway.engines.chain import SttChain
 from gateway.engines.choosing import MINIATURE_MODEL
 from gateway.engines.stt.faster_whisper import FasterWhisper
-from gateway.errors import ConfigurationError, EngineBusy
+from gateway.errors import ConfigurationError, EngineBusy, EngineFailed
 from gateway.values import Transcript
 from tests.conformance.speech import silence, spoken
 from tests.conformance.stt import OwnLanguagesConformance, SttConformance
@@ -61,6 +62,71 @@ class TestFasterWhisper(SttConformance, OwnLanguagesConformance):
     def test_says_which_model_runs_and_where(self, engine: FasterWhisper) -> None:
         assert engine.description == "faster-whisper mini-whisper (int8, cpu, safe window)"
         assert FasterWhisper.from_settings(Settings()).description == "faster-whisper base (int8, cpu, safe window)"
+
+
+PHRASES = (
+    ("What time is it?", "en-us", "en"),
+    ("¿Qué hora es?", "es", "es"),
+    ("What day is today?", "en-gb", "en"),
+    ("¿Qué día es hoy?", "es-419", "es"),
+)
+
+
+class TestManyDevices:
+    @pytest.mark.parametrize("window", ["full", "safe", "fast"])
+    async def test_eight_at_once_are_all_heard_right(self, window: str) -> None:
+        """Two languages, told and detected, different lengths, and one that says nothing."""
+        engine = make(stt_window=window)
+        await engine.start()
+        asked = [
+            engine.transcribe(spoken(text, voice), language if number < 4 else None)
+            for number, (text, voice, language) in enumerate(PHRASES * 2)
+        ]
+        *heard, nothing = await asyncio.gather(*asked, engine.transcribe(silence(2.0), "es"))
+        await engine.close()
+        assert heard == [Transcript(text, language) for text, _, language in PHRASES * 2]
+        assert nothing == Transcript("", "es")
+        counted = engine.counters
+        assert counted["utterances"] == 9
+        assert counted["retried_at_full_window"] == 0
+        # How many meet depends on their lengths and on the moment; in one length, some must.
+        assert counted["largest_batch"] >= (1 if window == "fast" else 2)
+
+    async def test_a_device_that_interrupts_gets_its_place_back_and_others_their_text(self) -> None:
+        engine = make(workers=1, queue=2)
+        await engine.start()
+        speech = TestFasterWhisper().speech
+        calls = [asyncio.create_task(engine.transcribe(speech, "en")) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(EngineBusy):
+            await engine.transcribe(speech, "en")
+        calls[1].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calls[1]
+        again = asyncio.create_task(engine.transcribe(spoken("¿Qué hora es?", "es"), "es"))
+        texts = [transcript.text for transcript in await asyncio.gather(calls[0], calls[2], again)]
+        assert texts == ["What time is it?", "What time is it?", "¿Qué hora es?"]
+        assert (engine.counters["cancelled"], engine.counters["busy"]) == (1, 1)
+        await engine.close()
+
+    async def test_closing_frees_who_still_waits(self) -> None:
+        engine = make(workers=1)
+        await engine.start()
+        calls = [asyncio.create_task(engine.transcribe(TestFasterWhisper().speech, "en")) for _ in range(3)]
+        await asyncio.sleep(0)
+        await engine.close()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(result, Transcript | EngineFailed) for result in results)
+        assert isinstance(results[-1], EngineFailed)
+
+    async def test_what_it_counts_is_known_with_its_health(self) -> None:
+        engine = make()
+        chain = SttChain([engine], timeout_s=15, rest_s=30)
+        assert chain.health()[0].counters == {}
+        await engine.start()
+        await chain.transcribe(TestFasterWhisper().speech, "en", lambda *_: None)
+        assert chain.health()[0].counters["utterances"] == 1
+        await chain.close()
 
 
 class TestStart:
