@@ -34,9 +34,9 @@ PIECE_MAX = 100
 """The longest text that every voice takes in one request, and some seven seconds of speech."""
 
 # Measured: at 50 tokens/s a first piece of this size is ready after some 220 ms, a whole reply after 728 ms. The
-# second must be spoken by the time that the short first one has been played, so it may end at a clause too. From then
-# on the speech of each piece lasts longer than the text of the next takes, and whole sentences keep their melody.
-_SIZES = (_Size(_CLAUSE_END, SHORTEST_PIECE, FIRST_PIECE_MAX), _Size(_CLAUSE_END, 40, PIECE_MAX))
+# second must be spoken by the time that the short first one has been played, so it is short too and may end at a
+# clause. From then on the speech of each piece lasts longer than the next takes, and whole sentences keep their melody.
+_SIZES = (_Size(_CLAUSE_END, SHORTEST_PIECE, FIRST_PIECE_MAX), _Size(_CLAUSE_END, 24, PIECE_MAX))
 _LATER_SIZE = _Size(_SENTENCE_END, 40, PIECE_MAX)
 
 

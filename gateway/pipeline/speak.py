@@ -15,6 +15,9 @@ from gateway.pipeline.transmit import AudioPipe
 BLOCK_MS = 250
 """Audio is encoded in blocks of at most this: less than half a millisecond on the event loop each."""
 
+FIRST_BLOCK_MS = 80
+"""The encoder gives its first bytes after 35 to 75 ms of audio; until then it is not kept busy with more."""
+
 KEPT_MAX_BYTES = 2 * 1024 * 1024
 """A longer reply is not kept for the answer cache."""
 
@@ -41,6 +44,7 @@ class ReplyAudio:
         self._spans: list[_Span] = []
         self._kept: bytearray | None = bytearray()
         self._answering = False
+        self._flowing = False
         self.lead_bytes = 0
         """MP3 that was put before the answer's own: the sound that says that it is late."""
 
@@ -134,9 +138,11 @@ class ReplyAudio:
     async def _append(self, pcm: Pcm, *, spoken: bool = False) -> None:
         """Append `pcm`; what is `spoken` is part of the piece of text whose span is the last."""
         self._begin()
-        step = max(1, pcm.rate * BLOCK_MS // 1000)
-        for at in range(0, len(pcm.samples), step):
-            block = Pcm(pcm.samples[at : at + step], pcm.rate)
+        at = 0
+        while at < len(pcm.samples):
+            length = max(1, pcm.rate * (BLOCK_MS if self._flowing else FIRST_BLOCK_MS) // 1000)
+            block = Pcm(pcm.samples[at : at + length], pcm.rate)
+            at += length
             self._ms += block.seconds * 1000
             if spoken:
                 self._spans[-1] = replace(self._spans[-1], end_ms=self._ms)
@@ -145,6 +151,7 @@ class ReplyAudio:
     async def _put(self, mp3: bytes) -> None:
         if not mp3:
             return
+        self._flowing = True
         if self._kept is not None:
             self._kept += mp3
             if len(self._kept) > KEPT_MAX_BYTES:

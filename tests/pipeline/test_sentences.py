@@ -20,8 +20,8 @@ def test_the_first_two_pieces_end_at_a_clause_and_the_others_at_sentences() -> N
     )
     assert cut([text]) == [
         "Buenos días,",
-        "Ana. Hoy hace mucho sol en la costa, pero no en el interior.",
-        "Mañana lloverá en el norte, según dicen, por la tarde.",
+        "Ana. Hoy hace mucho sol en la costa,",
+        "pero no en el interior. Mañana lloverá en el norte, según dicen, por la tarde.",
         "Lleva un paraguas si sales, por favor. Que te vaya bien.",
     ]
 
