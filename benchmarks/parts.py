@@ -40,12 +40,15 @@ _TURN_AT = slice(6, 8)
 async def serve_gateway(args: argparse.Namespace) -> None:
     """The whole gateway, as it is by default but for its engines and limits that measuring would reach.
 
-    `args.sentences` takes realistic engines, whose answers have so many, and lets replies go out as they are made.
+    `args.sentences` takes realistic engines, whose answers have so many, and lets replies go out as they are made;
+    `args.offline` those that need no network, with the test model.
     """
     from benchmarks.instant import instant_engines
     from benchmarks.realistic import realistic_engines
     from gateway.app import Gateway
     from gateway.config import Settings
+    from gateway.engines.choosing import MINIATURE_MODEL
+    from gateway.engines.registry import Engines
 
     settings = Settings(
         mqtt_url=args.url,
@@ -55,9 +58,14 @@ async def serve_gateway(args: argparse.Namespace) -> None:
         stt_queue=1000,
         reply_buffer_ms=REPLY_BUFFER_MS if args.sentences else Settings.model_fields["reply_buffer_ms"].default,
     )
-    engines = (
-        realistic_engines(settings, args.sentences) if args.sentences else instant_engines(settings, deaf=args.deaf)
-    )
+    engines: Engines | None
+    if args.offline:
+        offline = {"stt": "faster-whisper", "stt_model": str(MINIATURE_MODEL), "llm": "offline", "tts": "espeak"}
+        settings, engines = settings.model_copy(update=offline), None
+    elif args.sentences:
+        engines = realistic_engines(settings, args.sentences)
+    else:
+        engines = instant_engines(settings, deaf=args.deaf)
     if args.trace:
         tracemalloc.start()
     async with Gateway(settings, environ={}, engines=engines) as gateway:
@@ -222,6 +230,7 @@ def main() -> None:
     parser.add_argument("--turn", type=int)
     parser.add_argument("--sentences", type=int, default=0)
     parser.add_argument("--deaf", action="store_true")
+    parser.add_argument("--offline", action="store_true")
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--profile", type=Path)
     args = parser.parse_args()

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.__main__ import measure_all, profile
+from benchmarks.devices import INSTANT, OFFLINE, Devices, DevicesSizes, Step, next_devices
 from benchmarks.documents import kept, tell_all
 from benchmarks.first_sound import FirstSound, FirstSoundSizes
 from benchmarks.latency import Latency, LatencySizes
@@ -32,6 +33,7 @@ TINY: Sequence[Benchmark] = (
             MemorySizes(warm_up=2, counts=(3,), traced=3),
         )
     ),
+    Devices(quick=DevicesSizes({INSTANT: 2, OFFLINE: 1}, seconds=1.5, search_s=0.1)),
     Storage(quick=StorageSizes(Filling(messages=400, talker=100, devices=20, cached=20), turns=3, earlier=1)),
 )
 """Every benchmark, with the least that it can be run with."""
@@ -59,6 +61,26 @@ async def test_it_measures_and_tells(benchmark: Benchmark, tmp_path: Path) -> No
             assert (bar["low"] is None) == (bar["high"] is None)
     assert all(goal["text"] and isinstance(goal["met"], bool) for goal in document["goals"])
     assert_told([document], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tried", "next_one"),
+    [
+        ([(50, True)], 100),
+        ([(50, True), (100, True)], 200),
+        ([(50, True), (100, False)], 75),
+        ([(50, True), (100, False), (75, True)], 87),
+        ([(50, True), (100, False), (75, False)], 62),
+        ([(50, True), (100, False), (75, True), (81, False)], None),
+        ([(4, False)], 2),
+        ([(4, False), (2, False)], 1),
+        ([(4, False), (2, False), (1, False)], None),
+        ([(1, True), (2, False)], None),
+    ],
+)
+def test_the_number_of_devices_is_searched_for(tried: list[tuple[int, bool]], next_one: int | None) -> None:
+    steps = [Step(devices, 1, () if passed else ("in time",), 1, 0.1, 1.0, 0.1, 1) for devices, passed in tried]
+    assert next_devices(steps) == next_one
 
 
 def assert_told(documents: list[Document], folder: Path) -> None:
