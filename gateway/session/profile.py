@@ -47,6 +47,11 @@ class Profile:
         return self._hello.language if self._hello else None
 
     @property
+    def hello(self) -> Hello | None:
+        """What it said of itself, in this run or an earlier one."""
+        return self._hello
+
+    @property
     def form_of_texts(self) -> ReplyForm:
         """How a text for it goes: in its last form; frames if it only said hello; else one message."""
         return self._last_form or (ReplyForm.FRAMES if self._hello is not None else ReplyForm.MESSAGE)

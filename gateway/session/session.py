@@ -194,8 +194,13 @@ class Session:
             return
         self._known = True
         self._profile.recall(known, before)
+        self._tell_assembler()
         if before.number is not None:
             self._assembler.continue_after(before.number)
+
+    def _tell_assembler(self) -> None:
+        if (hello := self._profile.hello) is not None:
+            self._assembler.hello_said(hello.rate, hello.end_of_speech)
 
     # What arrives
 
@@ -213,7 +218,7 @@ class Session:
         if hello.ignored:
             message = f"hello: taken without {'; '.join(hello.ignored)}"
             self._tell(DeviceFault(ErrorCode.BAD_JSON, Stage.RECEIVE, message))
-        self._assembler.hello_said(hello.rate, hello.end_of_speech)
+        self._tell_assembler()
         turns = self._services.turns
         try:
             await turns.store.save_device_info(self.address, hello.raw, self._settings.sessions_max, _utc(turns.now()))

@@ -293,6 +293,19 @@ async def test_an_eager_device_is_answered_while_a_relaxed_one_may_still_think(
     assert (await exchanges[1].done(15))["reply"] == "Answer to both."
 
 
+async def test_the_end_of_speech_of_a_device_is_known_after_a_restart(
+    server: OpenAIServer, mosquitto: str, start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    gateway = await start_gateway(mqtt_url=mosquitto, **UNHURRIED)
+    device = await start_device(gateway, hello={"v": 1, "end_of_speech": "eager"}, hello_retained=False)
+    await (await device.ask("Are you there?")).done(10)
+    await device.stop()
+    await gateway.__aexit__(None, None, None)
+    device = await start_device(await start_gateway(mqtt_url=mosquitto, **UNHURRIED))
+    exchange = await say(device, said(ONE), silence(0.5))
+    assert (await exchange.done(15))["reply"] == "Answer to one."
+
+
 async def test_a_wrong_end_of_speech_is_told_and_the_setting_counts(
     server: OpenAIServer, mosquitto: str, start_gateway: StartGateway, start_device: StartDevice
 ) -> None:
