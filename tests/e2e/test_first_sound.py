@@ -12,7 +12,7 @@ from gateway.device import Ended
 from gateway.engines.clips import THINKING, clip
 from tests.e2e.conftest import StartDevice, StartGateway
 from tests.e2e.speech import sound_file, spoken
-from tests.fakes.openai_server import OpenAIServer
+from tests.fakes.openai_server import Audio, Broken, Ending, OpenAIServer, tone
 
 EMBEDDED = "embedded://127.0.0.1:0"
 
@@ -32,6 +32,41 @@ async def test_connections_are_opened_while_the_question_is_still_spoken(
     exchange = await utterance.end()
     assert (await exchange.done(10))["reply"] == "Answer to question 0."
     assert provider.accepted == 3
+
+
+async def test_the_first_piece_is_heard_while_the_model_writes_on(
+    provider: OpenAIServer, start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    device = await start_device(await start_gateway(mqtt_url=EMBEDDED))
+    provider.chat.answer = Broken(["Yes, of course, ", "I will tell you all about it and"], Ending.HANG)
+    exchange = await device.speak(spoken(0), paced=False)
+    async with aclosing(exchange.chunks(10)) as chunks:
+        await anext(chunks)
+    assert [request.json["input"] for request in provider.speech.requests] == ["Yes, of course,"]
+    assert provider.chat.abandoned.empty()
+    await device.abort()
+
+
+async def test_a_piece_is_heard_while_its_synthesis_goes_on_and_the_next_is_asked_for(
+    provider: OpenAIServer, start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    device = await start_device(await start_gateway(mqtt_url=EMBEDDED))
+    provider.chat.answer = (
+        "Yes, of course, I will tell you all about it. And then some more of it, if you like to hear it."
+    )
+    provider.speech.answer = Broken(Audio(tone(0.5), "audio/pcm"), Ending.HANG)
+    exchange = await device.speak(spoken(0), paced=False)
+    async with asyncio.timeout(10):
+        asked = [(await provider.speech.arrived.get()).json["input"] for _ in range(2)]
+    async with aclosing(exchange.chunks(10)) as chunks:
+        await anext(chunks)
+    assert asked == ["Yes, of course,", "I will tell you all about it."]
+    # No more than one ahead, and when nobody listens any more no synthesis goes on.
+    assert len(provider.speech.requests) == 2
+    await device.abort()
+    async with asyncio.timeout(10):
+        for _ in range(2):
+            await provider.speech.abandoned.get()
 
 
 def loud_ms(mp3: bytes) -> list[int]:
