@@ -23,7 +23,7 @@ PATIENCE_S = 2.0
 RAMP_SHARE = 0.1
 FINE = 1.15
 """The search ends when this many times the devices of the last step that passed did not."""
-INSTANT, OFFLINE = "engines that take no time", "test model, offline answers, espeak"
+INSTANT, OFFLINE = "engines that take no time", "test model, offline, espeak"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-ROW, LABEL_WIDTH, BAR_WIDTH, VALUE_WIDTH, COLUMNS, GAP = 24, 190, 260, 130, 2, 30
+ROW, LABEL_WIDTH, BAR_WIDTH, VALUE_WIDTH, COLUMNS, GAP = 24, 200, 260, 110, 2, 30
 """Pixels: height of a row, widths of a chart's parts, space between the columns and between the charts."""
 COLOURS = ("#2f81c1", "#8f9aa3", "#d98324", "#3f9c6b", "#a569bd", "#c0504d")
 """The first is the gateway's wherever it is compared with something."""

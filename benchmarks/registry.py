@@ -1,6 +1,6 @@
 """All benchmarks, in the order of the page. A new one is a module with `BENCHMARK`, and a line here."""
 
-from benchmarks import devices, first_sound, latency, messages, storage
+from benchmarks import costs, devices, first_sound, latency, messages, storage
 from benchmarks.measurement import Benchmark
 
 BENCHMARKS: tuple[Benchmark, ...] = (
@@ -8,5 +8,6 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     first_sound.BENCHMARK,
     messages.BENCHMARK,
     devices.BENCHMARK,
+    costs.BENCHMARK,
     storage.BENCHMARK,
 )

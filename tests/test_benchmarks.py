@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.__main__ import measure_all, profile
+from benchmarks.costs import Costs, CostsSizes
 from benchmarks.devices import INSTANT, OFFLINE, Devices, DevicesSizes, Step, next_devices
 from benchmarks.documents import kept, tell_all
 from benchmarks.first_sound import FirstSound, FirstSoundSizes
@@ -34,6 +35,7 @@ TINY: Sequence[Benchmark] = (
         )
     ),
     Devices(quick=DevicesSizes({INSTANT: 2, OFFLINE: 1}, seconds=1.5, search_s=0.1)),
+    Costs(quick=CostsSizes(windows=1, rounds=1)),
     Storage(quick=StorageSizes(Filling(messages=400, talker=100, devices=20, cached=20), turns=3, earlier=1)),
 )
 """Every benchmark, with the least that it can be run with."""
