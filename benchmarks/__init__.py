@@ -1,1 +1,1 @@
-"""What the gateway itself costs: waiting, messages a second, memory a device. README.md says how to read it."""
+"""What the gateway costs: waiting, messages, devices, audio, storage. README.md says how to read it."""

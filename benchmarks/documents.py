@@ -19,6 +19,7 @@ from benchmarks.picture import picture
 from gateway import __version__
 
 PAGE, PICTURE = "results.md", "results.svg"
+_CAPTION = "Thin lines reach from the least to the greatest round, or where it says so to the 95th percentile."
 
 
 async def measured(benchmark: Benchmark, place: Place, broker: str) -> Document:
@@ -65,7 +66,7 @@ def tell_all(folder: Path, documents: list[Document]) -> None:
     """Write the page and the picture of all `documents`."""
     charts = [chart for document in documents for chart in document.get("charts", ())]
     (folder / PICTURE).write_text(picture(charts), encoding="utf-8")
-    text = page(documents) + (f"\n![All figures]({PICTURE})\n" if charts else "")
+    text = page(documents) + (f"\n![All figures]({PICTURE})\n\n{_CAPTION}\n" if charts else "")
     (folder / PAGE).write_text(text, encoding="utf-8")
 
 
