@@ -124,6 +124,28 @@ async def test_what_goes_on_after_a_pause_is_answered_once_and_whole(
     assert report["started"] == report["dropped"] + report["used"] >= 2
 
 
+@pytest.mark.parametrize("form", ["raw", "frames"])
+async def test_words_between_a_pause_and_the_end_are_heard(
+    server: OpenAIServer, mosquitto: str, start_gateway: StartGateway, start_device: StartDevice, form: str
+) -> None:
+    gateway = await start_gateway(mqtt_url=mosquitto, **UNHURRIED)
+    device = await start_device(gateway, hello={"v": 1, "end_of_speech": "normal"})
+    before, after = np.concatenate((said(ONE), silence(0.3))), said(OTHER)
+    if form == "raw":
+        exchange = await say(device, before)
+        await server.transcriptions.arrived.get()
+        await say_more(device, after)
+        await device.publish(Leaf.IN, b"")
+    else:
+        utterance = device.begin()
+        await utterance.send(to_int16(before))
+        await server.transcriptions.arrived.get()
+        await utterance.send(to_int16(after))
+        exchange = await utterance.end()
+    assert (await exchange.done(15))["reply"] == "Answer to both."
+    assert counted(gateway) == {"started": 1, "dropped": 1}
+
+
 async def test_who_pauses_all_the_time_is_speculated_on_three_times(
     server: OpenAIServer, mosquitto: str, start_gateway: StartGateway, start_device: StartDevice
 ) -> None:
