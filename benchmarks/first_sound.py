@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import realistic
+from benchmarks import realistic, silence
 from benchmarks.figures import spread
 from benchmarks.latency import GATEWAY, Asker
 from benchmarks.measurement import Bar, Chart, Goal, Place, Result
 from benchmarks.processes import part
 from benchmarks.tables import between, table
+from gateway.values import END_OF_SPEECH_MS
 
 SEQUENTIAL = "sequential"
 ABOVE_FLOOR = 1.05
@@ -38,7 +39,10 @@ class FirstSound:
 
     async def measure(self, place: Place) -> Result:
         sizes = self.quick if place.quick else self.full
-        return {"answers": [await _measure(place, sentences, sizes.rounds) for sentences in sizes.sentences]}
+        return {
+            "answers": [await _measure(place, sentences, sizes.rounds) for sentences in sizes.sentences],
+            "silence": await silence.measure(place, sizes.rounds),
+        }
 
     def section(self, result: Result) -> str:
         rows = []
@@ -46,9 +50,21 @@ class FirstSound:
             of = f"{each['sentences']}, {each['characters']} characters, {each['spoken_s']:.1f} s"
             rows += [(of, side, between(each[side], 0)) for side in ("gateway", "sequential")]
             rows.append((of, "floor", f"{each['floor']['ms']:.0f}"))
-        return "\n\n".join([_METHOD, *(_floor_told(each) for each in result["answers"]), table(_HEADS, rows)])
+        ways = [(way, between(ms, 0)) for way, ms in result["silence"]["ways"].items()]
+        return "\n\n".join(
+            [
+                _METHOD,
+                *(_floor_told(each) for each in result["answers"]),
+                table(_HEADS, rows),
+                "### When silence ends the question",
+                _SILENCE_METHOD,
+                table(("speculation", "first sound, ms"), ways),
+            ]
+        )
 
     def charts(self, result: Result) -> list[Chart]:
+        ways = result["silence"]["ways"].items()
+        by_silence = tuple(Bar(f"speculation {way}", ms["median"], ms["min"], ms["max"]) for way, ms in ways)
         return [
             Chart(
                 f"END to the first sound, an answer of {each['sentences']} sentence{'s' * (each['sentences'] > 1)}",
@@ -63,7 +79,7 @@ class FirstSound:
                 ),
             )
             for each in result["answers"]
-        ]
+        ] + [Chart("End of speech by silence to the first sound", "ms", by_silence)]
 
     def goals(self, result: Result) -> list[Goal]:
         goals = []
@@ -92,6 +108,12 @@ _METHOD = (
     " when the one before is through, and answers in one message. *floor* is computed: recognition, the tokens up to"
     " the first clause mark after 12 characters, and the synthesis of that piece; it has no broker, no encoder and no"
     " other work in it. The time runs at a device, from publishing the frame with END to the first frame of audio."
+)
+_SILENCE_METHOD = (
+    "A device streams bare samples in real time, speech and then silence, and the gateway finds the end: after"
+    f" {END_OF_SPEECH_MS['normal']} ms of silence, the default. The same engines; the time runs from the last sample of"
+    " speech to the first message of the answer. *off* begins when the end is certain; *recognise*, the default,"
+    " recognises in the pause; *answer* also has the answer written in it."
 )
 
 

@@ -56,6 +56,8 @@ async def serve_gateway(args: argparse.Namespace) -> None:
         language="en",
         turns_per_minute=100_000,
         stt_queue=1000,
+        root_topic=args.root or "voice",
+        speculation=args.speculation,
         reply_buffer_ms=REPLY_BUFFER_MS if args.sentences else Settings.model_fields["reply_buffer_ms"].default,
     )
     engines: Engines | None
@@ -230,6 +232,7 @@ def main() -> None:
     parser.add_argument("--turn", type=int)
     parser.add_argument("--sentences", type=int, default=0)
     parser.add_argument("--deaf", action="store_true")
+    parser.add_argument("--speculation", default="recognise")
     parser.add_argument("--offline", action="store_true")
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--profile", type=Path)
