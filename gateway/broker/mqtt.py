@@ -1,76 +1,39 @@
 """An MQTT 3.1.1 connection that heals itself, on aiomqtt.
 
-aiomqtt connects, keeps alive and acknowledges. Two of its paths are too slow for live audio and are passed by, each
-with public calls of the paho client underneath:
-
-- Incoming messages go from the socket straight to `receive`, not through aiomqtt's queue and its two tasks a
-  message. With no queue there is none to overflow: while the gateway is busy, messages wait in the socket and then
-  in the broker.
-- A QoS 0 message is written to the socket at once when nothing waits there. Only behind an unsent one does
-  `publish` wait, which holds a sender to the speed of the link.
+aiomqtt connects, keeps alive and acknowledges. Messages at QoS 0, which is what audio is, go past it and past most of
+the paho client underneath, straight between the socket and `receive` or `publish`: see `fast_lane.py`. With no queue
+there is none to overflow: while the gateway is busy, messages wait in the socket and then in the broker. Only behind
+an unsent message does `publish` wait, which holds a sender to the speed of the link.
 
 MQTT 5 would cost 60 % more CPU a message and gives nothing that the wire contract uses.
 """
 
 import asyncio
-import contextlib
 import logging
 import math
 import random
 import secrets
-import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import aiomqtt
-import paho.mqtt.client as paho
-from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.reasoncodes import ReasonCode
 
+from gateway.broker.link import ANSWER_TIMEOUT_S, Link, TlsContext, opened
 from gateway.broker.protocol import Incoming, Receiver, Subscription, Will
+from gateway.broker.trouble import explain, is_final
 from gateway.broker.url import BrokerKind, BrokerUrl
 from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-ANSWER_TIMEOUT_S = 5.0
-"""Longest wait for the broker to answer CONNECT or SUBSCRIBE, or to let go after DISCONNECT."""
 STEADY_S = 5.0
 """A connection that stood for longer, and for longer than the pause before it, was a good one: the next try is soon."""
-RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
-"""Two seconds of 200 devices sending 8 kB/s: what may wait in the socket while the event loop is busy."""
-INFLIGHT_MAX = 200
-"""QoS 1 messages on their way at a time. paho's 20 holds a link of 50 ms to 400 messages a second."""
-QUEUED_MAX = 10_000
-"""QoS 1 messages waiting for their turn; beyond it `publish` raises."""
 RESTORE_AT_A_TIME = 100
 """Retained messages published again at a time after a reconnect."""
-
-_REFUSED_LOGIN = (134, 135)
-"""Reason codes that paho gives to CONNACK 4 (bad user name or password) and 5 (not authorised)."""
-_NOT_AUTHORISED = "not authorised: check user and password"
-_NOT_TRUSTED = "its certificate is not trusted"
-
-
-def _demote(record: logging.LogRecord) -> bool:
-    """Let what the libraries say be seen at DEBUG only: this module reports each trouble itself, once."""
-    record.levelno, record.levelname = logging.DEBUG, "DEBUG"
-    return logger.isEnabledFor(logging.DEBUG)
-
-
-_library_logger = logging.getLogger(f"{__name__}.library")
-_library_logger.addFilter(_demote)
-
-
-class _TlsContext(ssl.SSLContext):
-    """Shakes hands while it wraps the socket. paho does so afterwards, with the keep-alive (a minute) as its time
-    limit instead of that for connecting, and leaves the socket open when the certificate is refused."""
-
-    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
-        return super().wrap_socket(*args, **{**options, "do_handshake_on_connect": True})
 
 
 class MqttBroker:
@@ -115,7 +78,7 @@ class MqttBroker:
         self._retained_max = retained_max
         self._retained: dict[str, tuple[bytes, int]] = {}
         self._tls: ssl.SSLContext | None = None
-        self._client: aiomqtt.Client | None = None
+        self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
         self._ready = False
         self._decided = asyncio.Event()
@@ -131,7 +94,7 @@ class MqttBroker:
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted the connection and it still stands."""
-        return self._client is not None
+        return self._link is not None
 
     @property
     def reconnects(self) -> int:
@@ -149,7 +112,7 @@ class MqttBroker:
             ConfigurationError: the CA file cannot be used.
         """
         if self._url.kind is BrokerKind.MQTTS:
-            self._tls = _TlsContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._tls = TlsContext(ssl.PROTOCOL_TLS_CLIENT)
             if self._ca_file is None:
                 self._tls.load_default_certs()
             else:
@@ -218,22 +181,22 @@ class MqttBroker:
         self._retained.pop(topic, None)
 
     async def _send(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
-        client = self._client
-        if client is None:
+        link = self._link
+        if link is None:
             raise BrokerUnavailable(f"no connection to the broker: {self._trouble}")
-        wire = _paho(client)
-        if qos == 0 and not wire.want_write():
-            if wire.publish(topic, payload, qos, retain).rc != paho.MQTT_ERR_SUCCESS:
-                raise BrokerUnavailable("the connection to the broker has just been lost")
-            wire.loop_write()
+        if qos == 0 and not link.congested:
+            try:
+                link.publish_at_once(topic, payload, retain=retain)
+            except OSError as error:
+                raise BrokerUnavailable("the connection to the broker has just been lost") from error
         else:
             # Not by aiomqtt's own time limit: on Python 3.11 `asyncio.wait_for`, which it uses, swallows a cancellation
             # that comes at the moment of the acknowledgement, and the cancelled task goes on for ever.
             try:
                 async with asyncio.timeout(self._publish_timeout_s):
-                    await client.publish(topic, payload, qos, retain, timeout=math.inf)
+                    await link.client.publish(topic, payload, qos, retain, timeout=math.inf)
             except (aiomqtt.MqttError, TimeoutError) as error:
-                raise BrokerUnavailable(f"the broker did not take a message: {_explain(error)}") from error
+                raise BrokerUnavailable(f"the broker did not take a message: {explain(error)}") from error
         self.published += 1
 
     def _remember(self, topic: str, payload: bytes, qos: int) -> None:
@@ -267,67 +230,27 @@ class MqttBroker:
 
     async def _connection(self) -> None:
         """Connect, and stay until the connection is lost; always ends by raising."""
-        async with self._opened() as client:
+        async with opened(
+            self._url,
+            client_id=self._client_id,
+            keepalive_s=self._keepalive_s,
+            tls=self._tls,
+            will=self._will,
+            deliver=self._deliver,
+        ) as link:
             self.connects += 1
             self._stands_since = asyncio.get_running_loop().time()
-            self._client = client
-            watching = asyncio.create_task(_until_lost(client), name="mqtt-watch")
-            settling = asyncio.create_task(self._settle(client), name="mqtt-settle")
+            self._link = link
+            watching = asyncio.create_task(link.until_lost(), name="mqtt-watch")
+            settling = asyncio.create_task(self._settle(link.client), name="mqtt-settle")
             try:
                 await asyncio.wait({watching, settling}, return_when=asyncio.FIRST_EXCEPTION)
             finally:
-                self._client = None
+                self._link = None
                 watching.cancel()
                 settling.cancel()
                 ends = await asyncio.gather(watching, settling, return_exceptions=True)
         raise next(end for end in ends if isinstance(end, Exception))
-
-    @contextlib.asynccontextmanager
-    async def _opened(self) -> AsyncIterator[aiomqtt.Client]:
-        """A connected client, whose socket is closed afterwards whatever happened."""
-        client = aiomqtt.Client(
-            self._url.host,
-            self._url.port,
-            username=self._url.username,
-            password=self._url.password,
-            identifier=self._client_id,
-            keepalive=self._keepalive_s,
-            timeout=ANSWER_TIMEOUT_S,
-            tls_context=self._tls,
-            logger=_library_logger,
-            max_inflight_messages=INFLIGHT_MAX,
-            max_queued_outgoing_messages=QUEUED_MAX,
-            socket_options=_socket_options(),
-            will=None
-            if self._will is None
-            else aiomqtt.Will(self._will.topic, self._will.payload, self._will.qos, self._will.retain),
-        )
-        wire = _paho(client)
-        wire.on_message = self._on_message
-        # aiomqtt leaves the socket open when the broker is silent after CONNECT, or when it is cancelled there.
-        opening = asyncio.create_task(client.__aenter__(), name="mqtt-connect")
-        try:
-            try:
-                await asyncio.shield(opening)
-            except asyncio.CancelledError:
-                if wire.socket() is None:  # a thread is connecting; it cannot be stopped, and gives up by itself
-                    await asyncio.wait({opening}, timeout=ANSWER_TIMEOUT_S)
-                # What aiomqtt does at a disconnection raises once its own wait for the connection is cancelled.
-                wire.on_disconnect = None
-                opening.cancel()
-                await asyncio.gather(opening, return_exceptions=True)
-                raise
-            wire.on_socket_register_write = _register_write
-            try:
-                # Of a connection that ends before it has been noted that it stands, aiomqtt forgets the end.
-                if wire.socket() is None:
-                    raise aiomqtt.MqttError("the connection was closed as soon as it stood")
-                yield client
-            finally:
-                with contextlib.suppress(Exception):  # a loss that has been reported, or a broker that has stalled
-                    await client.__aexit__(None, None, None)
-        finally:
-            _close(wire)
 
     async def _settle(self, client: aiomqtt.Client) -> None:
         await self._subscribe(client)
@@ -372,17 +295,17 @@ class MqttBroker:
             raise aiomqtt.MqttError(str(error)) from error
         self._forget_if_erased(topic)
 
-    def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+    def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:
         self.received += 1
         try:
-            self._receive(Incoming(message.topic, bytes(message.payload), message.retain))
+            self._receive(Incoming(topic, payload, retained))
         except Exception:
             self.receive_errors += 1
-            logger.exception("A message on %s could not be handled", message.topic)
+            logger.exception("A message on %s could not be handled", topic)
 
     def _say_lost(self, error: Exception) -> None:
         """One line for each change of state, not for each try."""
-        reason = _explain(error)
+        reason = explain(error)
         if not isinstance(error, aiomqtt.MqttError):
             logger.error("The connection to %s ended unexpectedly", self._url, exc_info=error)
         elif self._trouble is None:
@@ -390,71 +313,7 @@ class MqttBroker:
         elif reason != self._trouble:
             logger.warning("Cannot connect to %s: %s; trying again until it works", self._url, reason)
         self._trouble = reason
-        if reason == _NOT_AUTHORISED or reason.startswith(_NOT_TRUSTED):
+        if is_final(reason):
             self._decided.set()
         elif not self._ready:
             self._decided.clear()
-
-
-def _paho(client: aiomqtt.Client) -> paho.Client:
-    return client._client
-
-
-def _register_write(client: paho.Client, userdata: object, open_socket: "paho.SocketLike") -> None:
-    """Write when the socket takes more. aiomqtt's own way, made for its connecting thread, takes effect one turn of
-    the loop later, when the socket may be closed and its number another's."""
-    asyncio.get_running_loop().add_writer(open_socket.fileno(), client.loop_write)
-
-
-async def _until_lost(client: aiomqtt.Client) -> None:
-    """Wait for the end of the connection, which raises `MqttError`; messages do not come this way."""
-    async for _ in client.messages:
-        pass
-
-
-def _close(wire: paho.Client) -> None:
-    """Close a socket that is still open, with a word to the broker if that can be said without waiting."""
-    if wire.socket() is None:
-        return
-    wire.on_message = None
-    wire.on_socket_register_write = None  # so that paho writes at once
-    wire.disconnect()
-    while (still_open := wire.socket()) is not None:
-        # Not even DISCONNECT could be written: end the stream, and let paho find that out.
-        if isinstance(still_open, socket.socket):
-            with contextlib.suppress(OSError):
-                still_open.shutdown(socket.SHUT_RDWR)
-        wire.loop_read()
-
-
-def _socket_options() -> list[tuple[int, int, int]]:
-    """No delay, and a large receive buffer where the system grants one.
-
-    Where `net.core.rmem_max` is small (208 KiB as Debian ships it), asking would only end the kernel's own growing
-    of the buffer, up to `net.ipv4.tcp_rmem` (6 MiB).
-    """
-    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        if probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= RECEIVE_BUFFER_BYTES:
-            options.append((socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES))
-    return options
-
-
-def _explain(error: Exception) -> str:
-    """Say what went wrong with the connection, and what to do where that is known."""
-    cause = error.__cause__ if isinstance(error.__cause__, aiomqtt.MqttError) else error
-    if isinstance(cause, MqttConnectError) and isinstance(cause.rc, ReasonCode):
-        if cause.rc.value in _REFUSED_LOGIN:
-            return _NOT_AUTHORISED
-        return f"the broker refused: {cause.rc}"
-    if isinstance(cause, aiomqtt.MqttCodeError):
-        return "the connection broke"
-    text = str(cause)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"{_NOT_TRUSTED} ({text}): set GATEWAY_MQTT_CA_FILE to the CA that signed it"
-    if isinstance(cause, TimeoutError) or "timed out" in text:
-        return "no answer in time"
-    if "refused" in text:
-        return f"{text}: is the broker running there?"
-    return text

@@ -1,13 +1,9 @@
 """`voice-gateway run`: the gateway itself."""
 
-import asyncio
-from collections.abc import Callable
-from importlib.util import find_spec
-
 import typer
 
 from gateway.cli.options import examples, takes_settings
-from gateway.cli.running import run_async
+from gateway.cli.running import loop_factory, run_async
 from gateway.settings_sources import Loaded
 
 
@@ -30,13 +26,4 @@ def run(loaded: Loaded) -> None:
 
     settings = loaded.settings
     configure(settings.log_format, settings.log_level)
-    run_async(serve(settings), _loop_factory())
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The quicker event loop of the extra `fast` where it is installed; else asyncio's own."""
-    if find_spec("uvloop") is None:
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop
+    run_async(serve(settings), loop_factory())

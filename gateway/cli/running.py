@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any, Final, NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -29,6 +30,15 @@ def run_async(work: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.A
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.get_loop().set_default_executor(_LoopThreads())
         return runner.run(work)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The quicker event loop of the extra `fast` where it is installed; else asyncio's own."""
+    if find_spec("uvloop") is None:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 def end_process(code: int) -> NoReturn:
