@@ -20,10 +20,12 @@ SOONER_SENTENCES = 3
 
 @dataclass(frozen=True, slots=True)
 class FirstSoundSizes:
-    """Answers of each of `sentences` sentences, each asked for `rounds` times on each side."""
+    """Answers of each of `sentences` sentences, each asked for `rounds` times on each side; and where silence ends the
+    question, with each of the `ways` to speculate."""
 
     sentences: tuple[int, ...]
     rounds: int
+    ways: tuple[str, ...] = silence.WAYS
 
 
 FULL = FirstSoundSizes(sentences=(1, 3), rounds=5)
@@ -41,7 +43,7 @@ class FirstSound:
         sizes = self.quick if place.quick else self.full
         return {
             "answers": [await _measure(place, sentences, sizes.rounds) for sentences in sizes.sentences],
-            "silence": await silence.measure(place, sizes.rounds),
+            "silence": await silence.measure(place, sizes.ways, sizes.rounds),
         }
 
     def section(self, result: Result) -> str:

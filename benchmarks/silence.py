@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,13 +78,13 @@ class Streamer:
             self._ended.set()
 
 
-async def measure(place: Place, rounds: int) -> dict[str, Any]:
-    """Milliseconds from the end of speech to the first sound with each kind of speculation, which take turns."""
+async def measure(place: Place, ways: Sequence[str], rounds: int) -> dict[str, Any]:
+    """Milliseconds from the end of speech to the first sound with each of the `ways`, which take turns."""
     speech = await _speech()
-    taken: dict[str, list[float]] = {way: [] for way in WAYS}
+    taken: dict[str, list[float]] = {way: [] for way in ways}
     async with contextlib.AsyncExitStack() as stack:
         streamers = {}
-        for way in WAYS:
+        for way in ways:
             folder = place.folder / f"data-{way}"
             gateway = part("gateway", url=place.url, folder=folder, sentences=SENTENCES, root=way, speculation=way)
             await stack.enter_async_context(gateway)

@@ -27,7 +27,7 @@ from benchmarks.throughput import ThroughputSizes
 LATENCY = Latency(quick=(LatencySizes(devices=2, questions=1, rounds=1, pause_s=(0.0, 0.05)),))
 TINY: Sequence[Benchmark] = (
     LATENCY,
-    FirstSound(quick=FirstSoundSizes(sentences=(1,), rounds=1)),
+    FirstSound(quick=FirstSoundSizes(sentences=(1,), rounds=1, ways=("answer",))),
     Messages(
         quick=Sizes(
             ThroughputSizes(devices=2, publishers=2, frames=50, rounds=1),
