@@ -41,8 +41,16 @@ class LatencySizes:
     pause_s: tuple[float, float]
 
 
-FULL = (LatencySizes(1, 12, 3, (0.05, 0.15)), LatencySizes(20, 4, 3, (0.5, 1.5)))
-QUICK = (LatencySizes(1, 6, 2, (0.05, 0.15)), LatencySizes(20, 2, 1, (0.5, 1.5)))
+FULL = (
+    LatencySizes(1, 12, 3, (0.05, 0.15)),
+    LatencySizes(20, 4, 3, (0.5, 1.5)),
+    LatencySizes(100, 3, 2, (2.0, 6.0)),
+)
+QUICK = (
+    LatencySizes(1, 6, 2, (0.05, 0.15)),
+    LatencySizes(20, 2, 1, (0.5, 1.5)),
+    LatencySizes(100, 1, 1, (2.0, 6.0)),
+)
 
 
 @dataclass(frozen=True)

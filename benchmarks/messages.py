@@ -3,27 +3,32 @@
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import memory, throughput
+from benchmarks import memory, streams, throughput
 from benchmarks.measurement import Bar, Chart, Goal, Place, Result
 from benchmarks.memory import MemorySizes
+from benchmarks.streams import StreamSizes
 from benchmarks.tables import between, table
 from benchmarks.throughput import ThroughputSizes
 
 SESSION_KIB = 64
+ROUTING_P99_MS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
     throughput: ThroughputSizes
+    streams: tuple[StreamSizes, ...]
     memory: MemorySizes
 
 
 FULL = Sizes(
     ThroughputSizes(devices=20, publishers=2, frames=900, rounds=3),
+    (StreamSizes(200, 1024, 10.0), StreamSizes(1000, 4096, 10.0)),
     MemorySizes(warm_up=200, counts=(1000, 5000), traced=300),
 )
 QUICK = Sizes(
     ThroughputSizes(devices=20, publishers=2, frames=400, rounds=1),
+    (StreamSizes(200, 1024, 3.0),),
     MemorySizes(warm_up=50, counts=(300,), traced=50),
 )
 
@@ -41,6 +46,7 @@ class Messages:
             "throughput": await throughput.measure(
                 place.url, sizes.throughput, place.folder / "throughput", place.tell
             ),
+            "streams": await streams.measure(place.url, sizes.streams, place.folder / "streams", place.tell),
             "memory": await memory.measure(place.url, sizes.memory, place.folder / "memory", place.tell),
         }
 
@@ -55,6 +61,13 @@ class Messages:
             [
                 f"### Messages of {saturated['message_bytes']} bytes taken in, saturated",
                 table(("", "messages/s", "CPU µs a message", "lost"), messages),
+                "### Devices that speak at once, in real time",
+                table(
+                    ("devices", "chunk bytes", "messages/s", "lost", "p50 ms", "p99 ms", "max ms", "cores"),
+                    [_stream_row(each) for each in result["streams"]],
+                ),
+                "From the publisher's write to the session's assembler having taken it: the broker's share is in it."
+                " Publisher, broker and gateway share the machine's cores; recognition is left out.",
                 "### Memory of a session after its turn",
                 table(("sessions", "measured", "KiB each"), _memory_rows(result["memory"])),
             ]
@@ -69,13 +82,31 @@ class Messages:
         return [Chart("Messages a second taken in, saturated", "", tuple(bars))]
 
     def goals(self, result: Result) -> list[Goal]:
+        goals = [
+            Goal(
+                f"{each['devices']} devices speak in chunks of {each['chunk_bytes']} bytes, none lost, p99 of routing"
+                f" below {ROUTING_P99_MS:g} ms: {each['lost']} lost, {_milliseconds(each['routing_ms']['p99'])} ms",
+                each["lost"] == 0 and (each["routing_ms"]["p99"] or 0.0) < ROUTING_P99_MS,
+            )
+            for each in result["streams"]
+        ]
         size = result["memory"]["resident"][-1]["bytes_a_session"]
         if size is None:
-            return []
-        return [Goal(f"an idle session below {SESSION_KIB} KiB: {size / 1024:.1f}", size < SESSION_KIB * 1024)]
+            return goals
+        return [*goals, Goal(f"an idle session below {SESSION_KIB} KiB: {size / 1024:.1f}", size < SESSION_KIB * 1024)]
 
 
 BENCHMARK = Messages()
+
+
+def _stream_row(each: dict[str, Any]) -> tuple[object, ...]:
+    routing = (_milliseconds(each["routing_ms"][key]) for key in ("p50", "p99", "max"))
+    rate = f"{each['messages_a_second']:.0f}"
+    return (each["devices"], each["chunk_bytes"], rate, each["lost"], *routing, f"{each['cores']:.2f}")
+
+
+def _milliseconds(value: float | None) -> str:
+    return "none came" if value is None else f"{value:.1f}"
 
 
 def _memory_rows(held: dict[str, Any]) -> list[tuple[object, ...]]:

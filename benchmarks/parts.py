@@ -11,9 +11,11 @@ import gc
 import json
 import os
 import socket
+import struct
 import sys
 import time
 import tracemalloc
+from array import array
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 import aiomqtt
 
 from gateway.broker.url import parse_broker_url
+from gateway.cli.running import loop_factory, run_async
 from gateway.wire.frame import HEADER_BYTES, Flag, Frame, FrameCodec, encode
 
 Answers = Mapping[str, Callable[[], dict[str, Any]]]
@@ -33,6 +36,15 @@ REPLY_BUFFER_MS = 60_000
 MARKER = "marker"
 """A request that the gateway does not know, and says so."""
 NO_DELAY = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+STREAM_RATE = 16_000
+"""Hz of what the speakers say, 2 bytes a sample."""
+_STAMP = struct.Struct("<d")
+"""The moment at which a message was sent, of the clock that all processes share, where its audio begins."""
+_SEQ = struct.Struct("<H")
+_SEQ_AT = 8
+COME_A_SECOND = 200
+"""Speakers that begin in a second. That all come at one moment is not what is measured."""
+_TICK_S = 0.001
 _FLAGS_AT = 3
 _TURN_AT = slice(6, 8)
 
@@ -70,9 +82,42 @@ async def serve_gateway(args: argparse.Namespace) -> None:
         engines = instant_engines(settings, deaf=args.deaf)
     if args.trace:
         tracemalloc.start()
+    arrived, routing = note_routing() if args.stamped else (usage, usage)
     async with Gateway(settings, environ={}, engines=engines) as gateway:
         await gateway.wait_connected(10)
-        await answer_lines({"usage": usage, "memory": memory})
+        await answer_lines({"usage": usage, "memory": memory, "arrived": arrived, "routing": routing})
+
+
+def note_routing() -> tuple[Callable[[], dict[str, Any]], Callable[[], dict[str, Any]]]:
+    """Let every message that an assembler has taken be noted; return what tells how many those are, and how long they
+    took."""
+    from benchmarks.figures import percentile
+    from gateway.pipeline.assemble import Assembler, Step
+
+    waits = array("d")
+    receive = Assembler.receive
+
+    def timed(assembler: Assembler, payload: bytes, now: float) -> list[Step]:
+        steps = receive(assembler, payload, now)
+        if len(payload) >= HEADER_BYTES + _STAMP.size:
+            (sent_at,) = _STAMP.unpack_from(payload, HEADER_BYTES)
+            if sent_at:
+                waits.append(time.monotonic() - sent_at)
+        return steps
+
+    Assembler.receive = timed  # type: ignore[assignment]
+
+    def told() -> dict[str, Any]:
+        return {**usage(), "count": len(waits)}
+
+    def figures() -> dict[str, Any]:
+        """Apart, as to sort so many takes a while, in which messages wait. None where nothing came."""
+        if not waits:
+            return dict.fromkeys(("p50_ms", "p99_ms", "max_ms"))
+        shares = {f"p{share}_ms": percentile(waits, share / 100) * 1000 for share in (50, 99)}
+        return {**shares, "max_ms": max(waits) * 1000}
+
+    return told, figures
 
 
 async def serve_echo(args: argparse.Namespace) -> None:
@@ -164,6 +209,78 @@ async def serve_flood(args: argparse.Namespace) -> None:
         connection.sendall(DISCONNECT)
 
 
+async def serve_speakers(args: argparse.Namespace) -> None:
+    """Let `args.count` devices speak in real time, chunks of `args.size` bytes of PCM, until each has sent
+    `args.frames`. `come` lets one after the other begin and returns when all speak; `speak` goes on, says how long that
+    took and by how much the worst message was sent too late, and stamps what it sends; `end` sends the END frames.
+    """
+    from tests.fakes.raw_mqtt import DISCONNECT, connect_packet, publish_packet
+
+    def packet(device: int, seq: int, flags: Flag, audio: bytes) -> bytearray:
+        payload = encode(Frame(1, seq, flags, FrameCodec.PCM, STREAM_RATE, audio))
+        return bytearray(publish_packet(f"voice/speaker-{device}/in", payload))
+
+    # Made once and changed in place: what the speakers cost is missing to broker and gateway.
+    packets = [packet(device, 0, Flag.NONE, bytes(args.size)) for device in range(args.count)]
+    interval_s = args.size / (2 * STREAM_RATE)
+    moments = sorted(
+        (device / COME_A_SECOND + seq * interval_s, device, seq)
+        for device in range(args.count)
+        for seq in range(args.frames)
+    )
+    come = sum(at < args.count / COME_A_SECOND for at, _, _ in moments)
+    began = 0.0
+
+    def changed(device: int, seq: int, stamp: float) -> bytearray:
+        packet = packets[device]
+        audio_at = len(packet) - args.size
+        packet[audio_at - HEADER_BYTES + _FLAGS_AT] = Flag.NONE if seq else Flag.START
+        _SEQ.pack_into(packet, audio_at - HEADER_BYTES + _SEQ_AT, seq)
+        _STAMP.pack_into(packet, audio_at, stamp)
+        return packet
+
+    def send(first: int, last: int, *, stamped: bool) -> dict[str, Any]:
+        sent, late_s = first, 0.0
+        while sent < last:
+            now = time.monotonic()
+            due = sent
+            while due < last and began + moments[due][0] <= now:
+                due += 1
+            if due == sent:
+                time.sleep(_TICK_S)
+                continue
+            late_s = max(late_s, now - began - moments[sent][0])
+            some = (changed(device, seq, now if stamped else 0.0) for _, device, seq in moments[sent:due])
+            connection.sendall(b"".join(map(bytes, some)))
+            sent = due
+        return {"late_ms": late_s * 1000}
+
+    def let_come() -> dict[str, Any]:
+        nonlocal began
+        began = time.monotonic()
+        return send(0, come, stamped=False)
+
+    def speak() -> dict[str, Any]:
+        before, cpu_s = time.monotonic(), time.process_time()
+        told = send(come, len(moments), stamped=True)
+        seconds = time.monotonic() - before
+        cores = (time.process_time() - cpu_s) / seconds
+        return {**told, "seconds": seconds, "cores": cores, "sent": len(moments) - come}
+
+    def end() -> dict[str, Any]:
+        for device in range(args.count):
+            connection.sendall(packet(device, args.frames, Flag.END, b""))
+        return {}
+
+    url = parse_broker_url(args.url)
+    with socket.create_connection((url.host, url.port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(connect_packet(f"speakers-{os.getpid()}", keepalive_s=0))
+        connection.recv(4)
+        await answer_lines({"come": let_come, "speak": speak, "end": end})
+        connection.sendall(DISCONNECT)
+
+
 async def serve_broker(args: argparse.Namespace) -> None:
     """The embedded broker, where there is no Mosquitto."""
     from gateway.broker.embedded import EmbeddedBroker
@@ -216,6 +333,7 @@ PARTS = {
     "sequential": serve_sequential,
     "sink": serve_sink,
     "flood": serve_flood,
+    "speakers": serve_speakers,
     "broker": serve_broker,
 }
 
@@ -231,18 +349,20 @@ def main() -> None:
     parser.add_argument("--frames", type=int)
     parser.add_argument("--turn", type=int)
     parser.add_argument("--sentences", type=int, default=0)
+    parser.add_argument("--count", type=int)
     parser.add_argument("--deaf", action="store_true")
     parser.add_argument("--speculation", default="recognise")
     parser.add_argument("--offline", action="store_true")
+    parser.add_argument("--stamped", action="store_true")
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--profile", type=Path)
     args = parser.parse_args()
     if args.profile is None:
-        asyncio.run(PARTS[args.part](args))
+        run_async(PARTS[args.part](args), loop_factory())
         return
     profile = cProfile.Profile()
     try:
-        profile.runcall(asyncio.run, PARTS[args.part](args))
+        profile.runcall(run_async, PARTS[args.part](args), loop_factory())
     finally:
         profile.dump_stats(args.profile)
 

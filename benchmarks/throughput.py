@@ -36,7 +36,7 @@ class ThroughputSizes:
     rounds: int
 
 
-class _Ends:
+class Ends:
     """Hears how far the gateway has come: the answered markers, and how each device's utterance ended."""
 
     def __init__(self, url: str) -> None:
@@ -83,7 +83,7 @@ async def measure(url: str, sizes: ThroughputSizes, folder: Path, tell: Tell) ->
     async with contextlib.AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(part("gateway", url=url, folder=folder, deaf=True))
         sink = await stack.enter_async_context(part("sink", url=url))
-        ends = _Ends(url)
+        ends = Ends(url)
         await stack.enter_async_context(ends.broker)
         await ends.broker.connected_once(10)
         for number in range(sizes.rounds):
@@ -108,7 +108,7 @@ async def measure(url: str, sizes: ThroughputSizes, folder: Path, tell: Tell) ->
     }
 
 
-async def _flood_gateway(url: str, gateway: Part, ends: _Ends, sizes: ThroughputSizes, turn: int) -> dict[str, float]:
+async def _flood_gateway(url: str, gateway: Part, ends: Ends, sizes: ThroughputSizes, turn: int) -> dict[str, float]:
     """Measured until the markers behind the messages are answered. What was lost the gateway counts itself, by `seq`,
     and says when the utterances have ended."""
     async with _flood(url, "voice", sizes, turn) as publishers:

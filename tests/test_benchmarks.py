@@ -22,6 +22,7 @@ from benchmarks.page import Document
 from benchmarks.processes import installed_broker
 from benchmarks.registry import BENCHMARKS
 from benchmarks.storage import Storage, StorageSizes
+from benchmarks.streams import StreamSizes
 from benchmarks.throughput import ThroughputSizes
 
 LATENCY = Latency(quick=(LatencySizes(devices=2, questions=1, rounds=1, pause_s=(0.0, 0.05)),))
@@ -31,6 +32,7 @@ TINY: Sequence[Benchmark] = (
     Messages(
         quick=Sizes(
             ThroughputSizes(devices=2, publishers=2, frames=50, rounds=1),
+            (StreamSizes(devices=3, chunk_bytes=1024, seconds=0.3),),
             MemorySizes(warm_up=2, counts=(3,), traced=3),
         )
     ),
