@@ -17,7 +17,7 @@ from gateway.engines.workers import CLOSE_S
 from gateway.errors import BrokerUnavailable, NothingCame
 from gateway.store import Store
 from gateway.values import DeviceId, Outcome
-from tests.cli.conftest import CommandLine, cli
+from tests.cli.conftest import CommandLine, cli, log_as_before
 from tests.cli.retained import retained_topics
 from tests.conformance.openai_failures import KEY
 from tests.e2e.conftest import StartDevice, StartGateway
@@ -30,7 +30,7 @@ from tests.fakes.openai_server import OpenAIServer
 from tests.fakes.postgres import PostgresServer
 from tests.store.conftest import postgres
 
-__all__ = ["cli", "postgres"]
+__all__ = ["cli", "log_as_before", "postgres"]
 
 ENGINES = ("--stt", "openai", "--llm", "openai", "--tts", "openai", "--language", "en")
 KITCHEN = DeviceId("kitchen")
