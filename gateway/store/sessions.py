@@ -63,13 +63,14 @@ def erase_inactive(db: Database, before: datetime, limit: int, rows: int) -> Seq
     ids: list[DeviceId] = []
     with db.atomic():
         for found in inactive(db, before, limit, 0):
-            left -= _size(db, found.session_id, left + 1)
-            if left < 0:
-                if not ids:
-                    thinned = _thin(db, found.session_id, idle & (Conversation.session_id == found.session_id), rows)
-                    return [] if thinned is None else [thinned]
+            size = _size(db, found.session_id, left + 1)
+            if size <= left:
+                left -= size
+                ids.append(found.session_id)
+            elif ids:
                 break
-            ids.append(found.session_id)
+            elif thinned := _thin(db, found.session_id, idle & (Conversation.session_id == found.session_id), rows):
+                return [thinned]
         return _erase(db, idle & Conversation.session_id.in_(ids)) if ids else []
 
 
