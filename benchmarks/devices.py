@@ -36,7 +36,7 @@ class DevicesSizes:
     search_s: float
 
 
-FULL = DevicesSizes({INSTANT: 50, OFFLINE: 8}, seconds=12, search_s=75)
+FULL = DevicesSizes({INSTANT: 50, OFFLINE: 8}, seconds=10, search_s=55)
 QUICK = DevicesSizes({INSTANT: 20, OFFLINE: 4}, seconds=5, search_s=15)
 
 

@@ -44,7 +44,7 @@ class StorageSizes:
     earlier: int
 
 
-FULL = StorageSizes(Filling(messages=1_000_000, talker=100_000, devices=9_000, cached=20_000), turns=400, earlier=64)
+FULL = StorageSizes(Filling(messages=1_000_000, talker=100_000, devices=9_000, cached=20_000), turns=300, earlier=64)
 QUICK = StorageSizes(Filling(messages=100_000, talker=10_000, devices=900, cached=2_000), turns=100, earlier=10)
 
 
