@@ -3,10 +3,12 @@
 The library's own variables say where to go: OPENAI_API_KEY, OPENAI_BASE_URL.
 """
 
+import asyncio
 import functools
 import logging
 import os
 import ssl
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
@@ -27,6 +29,7 @@ take, so that what was opened when a device began to speak is there when it is a
 _AHEAD_S: Final = 5.0
 """Longest wait for a connection that nobody needs yet."""
 _log = logging.getLogger(__name__)
+_one_at_a_time = threading.Lock()
 _LONGEST_QUOTE = 200
 _ONLY_THIS_WORK: Final = frozenset({400, 413, 422})
 """Too long a conversation, a content filter, audio that it does not take: the server is well for everyone else."""
@@ -52,7 +55,7 @@ class Client(openai.AsyncOpenAI):
             _log.debug("no connection to %s ahead of time: %r", server_name(self), error)
 
 
-def open_client(*, timeout_s: float) -> Client:
+async def open_client(*, timeout_s: float) -> Client:
     """Make a client that waits `timeout_s` at most for a connection and for each part of an answer.
 
     It never tries again by itself: while a person waits, the next engine of the list is the better second try.
@@ -68,24 +71,34 @@ def open_client(*, timeout_s: float) -> Client:
         )
     if base_url and not base_url.startswith(("http://", "https://")):
         raise ConfigurationError("OPENAI_BASE_URL must begin with http:// or https://, and usually ends in /v1")
-    return Client(
-        http=openai.DefaultAsyncHttpx2Client(
-            verify=_tls_context(),
-            limits=httpx2.Limits(
-                max_connections=openai.DEFAULT_CONNECTION_LIMITS.max_connections,
-                max_keepalive_connections=openai.DEFAULT_CONNECTION_LIMITS.max_keepalive_connections,
-                keepalive_expiry=_KEPT_OPEN_S,
+    return await asyncio.to_thread(_make, key or _PLACEHOLDER_KEY, base_url or DEFAULT_BASE_URL, timeout_s)
+
+
+def _make(key: str, base_url: str, timeout_s: float) -> Client:
+    """Make a client and load what else the library needs. The first takes some 300 ms, and would otherwise keep the
+    event loop, part of it while the first question waits."""
+    with _one_at_a_time:
+        client = Client(
+            http=openai.DefaultAsyncHttpx2Client(
+                verify=_tls_context(),
+                limits=httpx2.Limits(
+                    max_connections=openai.DEFAULT_CONNECTION_LIMITS.max_connections,
+                    max_keepalive_connections=openai.DEFAULT_CONNECTION_LIMITS.max_keepalive_connections,
+                    keepalive_expiry=_KEPT_OPEN_S,
+                ),
             ),
-        ),
-        key=key or _PLACEHOLDER_KEY,
-        base_url=base_url or DEFAULT_BASE_URL,
-        timeout_s=timeout_s,
-    )
+            key=key,
+            base_url=base_url,
+            timeout_s=timeout_s,
+        )
+        # Each is imported when it is first looked at.
+        _ = client.chat.completions, client.audio.transcriptions, client.audio.speech
+        return client
 
 
 @functools.cache
 def _tls_context() -> ssl.SSLContext:
-    # To read all certificates keeps the event loop for some 100 ms, so the engines share one context.
+    # To read all certificates takes some 100 ms, so the engines share one context.
     return httpx2.create_ssl_context()
 
 

@@ -46,7 +46,7 @@ class OpenAIChat:
         return f"openai {self._model} {server_name(self._client)}".rstrip()
 
     async def start(self) -> None:
-        self._client = open_client(timeout_s=self._timeout_s)
+        self._client = await open_client(timeout_s=self._timeout_s)
 
     async def prepare(self) -> None:
         if self._client is not None:

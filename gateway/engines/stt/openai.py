@@ -81,7 +81,7 @@ class OpenAITranscription:
         return f"openai {self._model} {server_name(self._client)}".rstrip()
 
     async def start(self) -> None:
-        self._client = open_client(timeout_s=self._timeout_s)
+        self._client = await open_client(timeout_s=self._timeout_s)
         await self._detector.start()
 
     async def prepare(self) -> None:
