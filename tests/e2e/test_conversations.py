@@ -177,3 +177,21 @@ async def test_a_device_that_forgets_starts_anew_and_so_does_its_cache(
     assert conversation(provider.chat.requests[-1]) == ["question 1"]
     await asks(other, 3)
     assert conversation(provider.chat.requests[-1]) == ["question 2", "Answer to question 2.", "question 3"]
+
+
+async def test_a_conversation_erased_while_its_device_speaks_begins_anew_with_that_question(
+    provider: OpenAIServer, start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    device = await start_device(await start_gateway(mqtt_url=EMBEDDED))
+    await (await device.speak(spoken(0), paced=False)).done(20)
+    utterance = device.begin()
+    samples = spoken(1).samples
+    await utterance.send(samples[: len(samples) // 2])
+    await utterance.exchange.event("listening", 10)
+    await device.forget()
+    await utterance.send(samples[len(samples) // 2 :])
+    assert (await (await utterance.end()).done(20))["outcome"] == "completed"
+    await (await device.speak(spoken(2), paced=False)).done(20)
+    asked = [[message["content"] for message in request.json["messages"][1:]] for request in provider.chat.requests]
+    assert [texts[0] for texts in asked] == ["question 0", "question 1", "question 1"]
+    assert [len(texts) for texts in asked] == [1, 1, 3]
