@@ -42,7 +42,9 @@ _STAMP = struct.Struct("<d")
 """The moment at which a message was sent, of the clock that all processes share, where its audio begins."""
 _SEQ = struct.Struct("<H")
 _SEQ_AT = 8
-COME_A_SECOND = 200
+GREET_A_SECOND = 50
+"""Devices that are new to the gateway in a second: each is looked up and made in its database."""
+COME_A_SECOND = 100
 """Speakers that begin in a second. That all come at one moment is not what is measured."""
 _TICK_S = 0.001
 _FLAGS_AT = 3
@@ -211,8 +213,9 @@ async def serve_flood(args: argparse.Namespace) -> None:
 
 async def serve_speakers(args: argparse.Namespace) -> None:
     """Let `args.count` devices speak in real time, chunks of `args.size` bytes of PCM, until each has sent
-    `args.frames`. `come` lets one after the other begin and returns when all speak; `speak` goes on, says how long that
-    took and by how much the worst message was sent too late, and stamps what it sends; `end` sends the END frames.
+    `args.frames`. `greet` says hello for each; `come` lets one after the other begin and returns when all speak;
+    `speak` goes on, says how long that took and by how much the worst message was sent too late, and stamps what it
+    sends; `end` sends the END frames.
     """
     from tests.fakes.raw_mqtt import DISCONNECT, connect_packet, publish_packet
 
@@ -255,6 +258,12 @@ async def serve_speakers(args: argparse.Namespace) -> None:
             sent = due
         return {"late_ms": late_s * 1000}
 
+    def greet() -> dict[str, Any]:
+        for device in range(args.count):
+            connection.sendall(publish_packet(f"voice/speaker-{device}/hello", b'{"v":1}'))
+            time.sleep(1 / GREET_A_SECOND)
+        return {}
+
     def let_come() -> dict[str, Any]:
         nonlocal began
         began = time.monotonic()
@@ -277,7 +286,7 @@ async def serve_speakers(args: argparse.Namespace) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(connect_packet(f"speakers-{os.getpid()}", keepalive_s=0))
         connection.recv(4)
-        await answer_lines({"come": let_come, "speak": speak, "end": end})
+        await answer_lines({"greet": greet, "come": let_come, "speak": speak, "end": end})
         connection.sendall(DISCONNECT)
 
 

@@ -41,6 +41,7 @@ async def _stream(url: str, size: StreamSizes, folder: Path) -> dict[str, Any]:
         ends = Ends(url)
         await stack.enter_async_context(ends.broker)
         await ends.broker.connected_once(10)
+        await speakers.ask("greet")
         await speakers.ask("come")
         before = await gateway.ask("arrived")
         spoken = await speakers.ask("speak")
