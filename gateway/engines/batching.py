@@ -74,12 +74,18 @@ class Batcher(Generic[JobT]):
         queue: int,
         first_together: int,
         second_together: int,
+        shares: bool,
     ) -> None:
-        """At most `threads` and `queue` jobs are taken on; a step gets at most as many at once as `…_together` says."""
+        """At most `threads` and `queue` jobs are taken on; a step gets at most as many at once as `…_together` says.
+
+        `shares`: threads that would otherwise be idle share what goes through the second step. Not for threads that
+        would only wait for the same device.
+        """
         self.counters = BatchCounters()
         self._name = name
         self._first, self._second = first, second
         self._first_together, self._second_together = first_together, second_together
+        self._shares = shares
         self._limit = threads + queue
         self._threads = [threading.Thread(target=self._serve, name=f"{name}_{number}") for number in range(threads)]
         self._changed = threading.Condition()
@@ -89,6 +95,8 @@ class Batcher(Generic[JobT]):
         self._waiting: list[JobT] = []
         self._gathered: list[JobT] = []
         self._running: set[JobT] = set()
+        self._in_first = 0
+        self._threads_in_second = 0
 
     @property
     def pending(self) -> int:
@@ -175,9 +183,11 @@ class Batcher(Generic[JobT]):
         if first and len(fitting) < self._second_together:
             jobs, step = first[: self._first_together], self._first
             self._waiting = [job for job in self._waiting if job not in jobs]
+            self._in_first += len(jobs)
         elif fitting:
-            jobs, step = fitting[: self._second_together], self._second
+            jobs, step = fitting[: self._share(len(fitting))], self._second
             self._gathered = [job for job in self._gathered if job not in jobs]
+            self._threads_in_second += 1
             self.counters.batches += 1
             self.counters.largest_batch = max(self.counters.largest_batch, len(jobs))
         else:
@@ -185,10 +195,22 @@ class Batcher(Generic[JobT]):
         self._running.update(jobs)
         return step, jobs
 
+    def _share(self, fitting: int) -> int:
+        """How many of `fitting` jobs one thread takes through the second step."""
+        if not self._shares or self._waiting:
+            return self._second_together
+        # Those that other threads still have in the first step will be there for them.
+        free = len(self._threads) - self._threads_in_second
+        return min(self._second_together, -(-(fitting + self._in_first) // free))
+
     def _put_back(self, jobs: list[JobT], *, gathers: bool, error: Exception | None) -> None:
         """Send each of `jobs`, after a step, where it goes next."""
         finished = []
         with self._changed:
+            if gathers:
+                self._in_first -= len(jobs)
+            else:
+                self._threads_in_second -= 1
             for job in jobs:
                 if job not in self._running:
                     continue

@@ -66,7 +66,9 @@ def steps() -> Steps:
     return Steps()
 
 
-def make(steps: Steps, *, threads: int = 1, queue: int = 32, first_together: int = 1, most: int = 4) -> Batcher[Word]:
+def make(
+    steps: Steps, *, threads: int = 1, queue: int = 32, first_together: int = 1, most: int = 4, shares: bool = True
+) -> Batcher[Word]:
     batcher = Batcher(
         "test",
         steps.first,
@@ -75,6 +77,7 @@ def make(steps: Steps, *, threads: int = 1, queue: int = 32, first_together: int
         queue=queue,
         first_together=first_together,
         second_together=most,
+        shares=shares,
     )
     batcher.start()
     return batcher
@@ -159,6 +162,26 @@ async def test_several_threads_work_at_once(steps: Steps) -> None:
     assert sorted(steps.log) == ["first a", "first b"]
     steps.release()
     await asyncio.gather(*tasks)
+    await batcher.close()
+
+
+@pytest.mark.parametrize(("shares", "expected"), [(True, [2, 2]), (False, [3, 1])])
+async def test_threads_that_would_be_idle_share_the_second_step(
+    steps: Steps, *, shares: bool, expected: list[int]
+) -> None:
+    """Each step here ends when it is let, so that one thread comes to the second step while the other is in the first
+    with the last of four."""
+    batcher = make(steps, threads=2, shares=shares)
+    steps.hold = True
+    tasks = await given(batcher, *(Word(name) for name in "abcd"))
+    await steps.begin()
+    await steps.begin()
+    for _ in range(3):
+        steps.held.release()
+        await steps.begin()
+    steps.release()
+    await asyncio.gather(*tasks)
+    assert [len(entry.split()) - 1 for entry in steps.log if entry.startswith("second")] == expected
     await batcher.close()
 
 

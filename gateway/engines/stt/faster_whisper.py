@@ -134,6 +134,7 @@ class FasterWhisper:
             queue=self._queue,
             first_together=ENCODED_TOGETHER.get(whisper.device, 1),
             second_together=DECODED_TOGETHER,
+            shares=whisper.device == "cpu",
         )
         batcher.start()
         return _Started(listener, batcher, whisper.languages)
