@@ -20,6 +20,8 @@ from benchmarks.messages import Messages, Sizes
 from benchmarks.million import Filling
 from benchmarks.page import Document
 from benchmarks.processes import installed_broker
+from benchmarks.recognition import Recognition
+from benchmarks.recognition import Sizes as RecognitionSizes
 from benchmarks.registry import BENCHMARKS
 from benchmarks.storage import Storage, StorageSizes
 from benchmarks.streams import StreamSizes
@@ -29,6 +31,7 @@ LATENCY = Latency(quick=(LatencySizes(devices=2, questions=1, rounds=1, pause_s=
 TINY: Sequence[Benchmark] = (
     LATENCY,
     FirstSound(quick=FirstSoundSizes(sentences=(1,), rounds=1, ways=("answer",))),
+    Recognition(quick=RecognitionSizes({"tiny": (1, 1)}, devices=2)),
     Messages(
         quick=Sizes(
             ThroughputSizes(devices=2, publishers=2, frames=50, rounds=1),
