@@ -124,7 +124,7 @@ async def _measure(kind: str, empty: str, filled: str, sizes: StorageSizes, plac
         newcomers = itertools.cycle([f"newcomer-{index}" for index in range(NEWCOMERS)])
         others = itertools.cycle([device_name(index) for index in range(sizes.filling.devices)])
         sides = {
-            EMPTY: Side(store, newcomers),
+            EMPTY: Side(store, newcomers, partial(_forget_answers, empty)),
             FILLED: Side(full_store, others),
             TALKING: Side(full_store, itertools.repeat(TALKER), partial(_be_silent_again, filled, sizes.filling)),
         }
@@ -144,6 +144,13 @@ async def _measure(kind: str, empty: str, filled: str, sizes: StorageSizes, plac
         "plans": plans,
         "cleanup": cleanup,
     }
+
+
+def _forget_answers(url: str) -> None:
+    """Take back the answers kept in the empty database: in the full one, too, each turn finds next to none of its
+    device's."""
+    with opened(url) as db:
+        CacheRow.delete().execute(db)
 
 
 def _be_silent_again(url: str, filling: Filling) -> None:
