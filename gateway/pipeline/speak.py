@@ -22,13 +22,18 @@ KEPT_MAX_BYTES = 2 * 1024 * 1024
 """A longer reply is not kept for the answer cache."""
 
 
+CHARACTER_MS = 65.0
+"""How long a character of text is spoken, until the voice has shown how quickly it speaks."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A piece of text and where in the reply it sounds, in milliseconds."""
+    """A piece of text and where in the reply it sounds, in milliseconds; `whole` once all of its audio is there."""
 
     text: str
     start_ms: float
     end_ms: float
+    whole: bool = False
 
 
 class ReplyAudio:
@@ -58,14 +63,14 @@ class ReplyAudio:
         Raises:
             StageFailed: every engine failed at it.
         """
-        # The span grows with the audio, so that an interruption in the middle of a piece knows how much of it had been
-        # said.
+        # The span grows with the audio: an interruption may come in the middle of a piece.
         self._spans.append(_Span(synthesis.text, self._ms, self._ms))
         self._trimmer.begin(synthesis.text)
         async with aclosing(synthesis.blocks()) as blocks:
             async for block in blocks:
                 await self._append_spoken(self._trimmer.feed(block))
         await self._append_spoken(self._trimmer.end())
+        self._spans[-1] = replace(self._spans[-1], whole=True)
 
     async def play(self, pcm: Pcm) -> None:
         """Append ready-made audio that is no part of the answer."""
@@ -88,7 +93,7 @@ class ReplyAudio:
         """Let `mp3`, made earlier by an encoder like this one's, be the whole reply."""
         self._begin()
         self._ms = self._encoder.seconds_of(len(mp3)) * 1000
-        self._spans.append(_Span(text, 0.0, self._ms))
+        self._spans.append(_Span(text, 0.0, self._ms, whole=True))
         self._kept = None
         await self._pipe.put(mp3)
 
@@ -116,15 +121,29 @@ class ReplyAudio:
         return " ".join(span.text for span in self._spans)
 
     def text_until(self, ms: float) -> str:
-        """Return the text that sounds within the first `ms` milliseconds, cut at a word."""
+        """Return the text that sounds within the first `ms` milliseconds, cut at a word.
+
+        How much of a piece that is still being spoken is in the audio that there is of it, its length tells.
+        """
         said = []
         for span in self._spans:
             if ms <= span.start_ms or span.end_ms == span.start_ms:
                 break
             words = span.text.split()
-            share = min(1.0, (ms - span.start_ms) / (span.end_ms - span.start_ms))
+            until_ms = min(ms, span.end_ms)
+            share = min(1.0, (until_ms - span.start_ms) / self._length_ms(span))
             said.append(" ".join(words[: int(share * len(words))]))
         return " ".join(text for text in said if text)
+
+    def _length_ms(self, span: _Span) -> float:
+        """How long `span` is, or will be, at the pace of those before it."""
+        so_far_ms = span.end_ms - span.start_ms
+        if span.whole:
+            return so_far_ms
+        earlier = [each for each in self._spans if each.whole]
+        characters = sum(len(each.text) for each in earlier)
+        pace_ms = sum(each.end_ms - each.start_ms for each in earlier) / characters if characters else CHARACTER_MS
+        return max(so_far_ms, len(span.text) * pace_ms)
 
     def _begin(self) -> None:
         """Here is audio of the answer, or of the message that there is none."""

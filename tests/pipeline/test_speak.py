@@ -1,5 +1,6 @@
 import asyncio
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ import soundfile
 from gateway.audio import Pcm
 from gateway.engines.chain import TtsChain
 from gateway.engines.encoder import Mp3Encoder
+from gateway.errors import EngineFailed, StageFailed
 from gateway.pipeline.speak import ReplyAudio
 from gateway.pipeline.transmit import AudioPipe
-from tests.fakes.engines import ScriptedTts
+from tests.fakes.engines import ScriptedTts, Step
 
 RATE = 24_000
+BROKEN = EngineFailed("it broke off")
 
 
 def tone(ms: int, pitch: float = 440.0) -> Pcm:
@@ -25,10 +28,10 @@ def silence(ms: int) -> Pcm:
 
 
 class Reply:
-    """The audio of one reply, spoken by a voice that says `blocks` for every piece."""
+    """The audio of one reply, by a voice that does `steps` for every piece, or from the second on `then`."""
 
-    def __init__(self, *blocks: Pcm) -> None:
-        voice = ScriptedTts("voice", blocks)
+    def __init__(self, *steps: Step[Pcm], then: Sequence[Step[Pcm]] | None = None) -> None:
+        voice = ScriptedTts("voice", steps, steps if then is None else then)
         chain = TtsChain([voice], timeout_s=15, rest_s=30, cache_bytes=0)
         self.firsts = 0
         self.pipe = AudioPipe()
@@ -86,6 +89,39 @@ async def test_a_sound_that_fills_the_wait_is_heard_and_is_no_part_of_the_answer
     assert reply.audio.text_until(1500) == "one two"
     assert reply.audio.mp3 is None
     assert seconds(await reply.mp3()) == pytest.approx(2.0, abs=0.15)
+
+
+def words(count: int) -> str:
+    return " ".join(["word"] * count)
+
+
+async def test_of_a_piece_that_is_still_being_spoken_only_what_sounds_counts_as_said() -> None:
+    # A second of audio is there, of a text of 39 characters: at 65 ms each about two and a half seconds.
+    reply = Reply(tone(1000), BROKEN)
+    with pytest.raises(StageFailed):
+        await reply.speak(words(8))
+    assert reply.audio.text_until(500) == words(1)
+    assert reply.audio.text_until(1000) == words(3)
+    # No later moment knows more than has been appended.
+    assert reply.audio.text_until(5000) == words(3)
+
+
+async def test_how_much_of_a_piece_was_said_is_measured_by_the_pace_of_those_before_it() -> None:
+    slow = 39 * 130
+    reply = Reply(tone(slow), then=(tone(slow * 3 // 10), BROKEN))
+    await reply.speak(words(8))
+    assert reply.audio.text_until(slow / 2) == words(4)
+    with pytest.raises(StageFailed):
+        await reply.speak(words(8))
+    assert reply.audio.text_until(slow + slow / 6) == words(8 + 1)
+    assert reply.audio.text_until(2 * slow) == words(8 + 2)
+
+
+async def test_a_piece_that_is_spoken_more_slowly_than_thought_is_not_said_before_its_end() -> None:
+    reply = Reply(tone(10_000), BROKEN)
+    with pytest.raises(StageFailed):
+        await reply.speak(words(8))
+    assert reply.audio.text_until(5100) == words(4)
 
 
 async def test_no_sound_fills_a_wait_that_is_over() -> None:
