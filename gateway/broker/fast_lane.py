@@ -16,6 +16,8 @@ READ_BYTES = 256 * 1024
 """At most, in one turn of the event loop: a few milliseconds of work."""
 TOPICS_KEPT = 4096
 """Topics whose text is remembered. More devices than that speak at once nowhere; then it is made anew."""
+TOPIC_KEPT_MAX_BYTES = 256
+"""A longer topic is no device's; MQTT allows 64 KiB, which remembered so often would be hundreds of MiB."""
 
 _PUBLISH_QOS0 = 0x30
 _RETAIN = 0x01
@@ -34,8 +36,8 @@ Deliver = Callable[[str, bytes, bool], None]
 class FastLane:
     """Takes over the reading of a paho client's socket, which must have nothing half read.
 
-    `deliver` is called for messages at QoS 0. Call `readable` when there is something to read, and `close` at the end,
-    which gives the reading back.
+    `deliver` is called for messages at QoS 0. Call `readable` when there is something to read, and `close` before the
+    connection is ended: from then on only its end is looked for, and whatever else comes is thrown away.
     """
 
     def __init__(self, wire: paho.Client, deliver: Deliver) -> None:
@@ -45,10 +47,13 @@ class FastLane:
         self._wanted = 0
         self._for_paho = b""
         self._ended = False
+        self._closed = False
         self._topics: dict[bytes, str] = {}
         wire._sock_recv = self._give_to_paho  # type: ignore[method-assign]
 
     def close(self) -> None:
+        """Give the socket back to paho, which may be in the middle of a packet: it could not read on from there."""
+        self._closed = True
         self._wire.__dict__.pop("_sock_recv", None)
 
     def readable(self) -> None:
@@ -72,6 +77,8 @@ class FastLane:
         if not data:
             self._ended = True
             self._wire.loop_read()
+            return
+        if self._closed:
             return
         if self._held:
             self._held += data
@@ -146,9 +153,10 @@ class FastLane:
                 topic = name.decode()
             except UnicodeDecodeError:
                 return False
-            if len(self._topics) == TOPICS_KEPT:
-                self._topics.clear()
-            self._topics[name] = topic
+            if len(name) <= TOPIC_KEPT_MAX_BYTES:
+                if len(self._topics) == TOPICS_KEPT:
+                    self._topics.clear()
+                self._topics[name] = topic
         self._deliver(topic, data[payload_at:stop], bool(retain))
         return True
 

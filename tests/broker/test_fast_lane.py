@@ -102,6 +102,18 @@ def test_the_end_of_the_stream_is_the_end_of_the_connection(wired: Wired) -> Non
         wired.lane.publish("a", b"")
 
 
+def test_what_comes_after_the_close_is_thrown_away_and_the_end_still_seen(wired: Wired) -> None:
+    wired.receive(publish_packet("a", b"half of it")[:5])
+    wired.lane.close()
+    for late in (b"rest", PINGRESP, at_qos1("a", b"late"), publish_packet("a", b"late")):
+        wired.receive(late)
+    assert wired.messages == wired.by_paho == []
+    assert wired.client.socket() is not None
+    wired.broker.close()
+    wired.lane.readable()
+    assert wired.client.socket() is None
+
+
 @pytest.mark.parametrize("size", [0, 100, 127, 128, 16_383, 16_384])
 def test_what_is_published_is_what_other_clients_publish(wired: Wired, size: int) -> None:
     wired.lane.publish("voice/ñ/out", bytes(size))
