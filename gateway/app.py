@@ -26,7 +26,7 @@ from gateway.errors import BrokerUnavailable, StoreError
 from gateway.events import Events
 from gateway.pipeline.encoder_stock import EncoderStock
 from gateway.pipeline.speculation import SpeculationCounts
-from gateway.pipeline.turn import TurnServices
+from gateway.pipeline.turn_request import TurnServices
 from gateway.reports.live import DeviceState, LiveState
 from gateway.reports.logs import LogListener
 from gateway.reports.publisher import Publisher

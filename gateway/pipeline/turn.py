@@ -7,17 +7,8 @@ write the record): see `Turn.interrupt`. Whatever goes wrong inside, the device 
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
-from gateway.audio import Pcm
-from gateway.broker.protocol import Broker
-from gateway.config import Settings
-from gateway.engines.clips import THINKING
-from gateway.engines.encoder import Mp3Encoder
-from gateway.engines.registry import Engines
 from gateway.errors import (
     BrokerUnavailable,
     DeviceFault,
@@ -27,83 +18,16 @@ from gateway.errors import (
     StageFailed,
     StoreError,
 )
-from gateway.events import EnginePassedOver, Event, Failed, SentenceReady, Speaking, Transcribed
-from gateway.pipeline import hear
-from gateway.pipeline.ahead import Synthesis, one_ahead
-from gateway.pipeline.reply import REPLY_MAX_CHARS, next_request
-from gateway.pipeline.sentences import SentenceCutter
+from gateway.pipeline.answer import Answering
+from gateway.pipeline.progress import Progress
+from gateway.pipeline.recognise import recognise
 from gateway.pipeline.speak import ReplyAudio
-from gateway.pipeline.speculation import Speculation
-from gateway.pipeline.transmit import AudioPipe, ReplyLimits, Transmitter
-from gateway.store import CachedAnswer, OpenConversation, Store, input_hash
-from gateway.values import (
-    DeviceAddress,
-    EndedBy,
-    LinkCounts,
-    Outcome,
-    ReplyForm,
-    Timings,
-    Transcript,
-    TurnKind,
-    TurnRecord,
-    Utterance,
-)
+from gateway.pipeline.transmit import AudioPipe, Transmitter
+from gateway.pipeline.turn_request import FALLBACK_LANGUAGE, TurnRequest, TurnServices, wanted_language
+from gateway.store import CachedAnswer, input_hash
+from gateway.values import EndedBy, LinkCounts, Outcome, ReplyForm, TurnKind, TurnRecord, Utterance
 
 log = logging.getLogger(__name__)
-
-PIECES_AHEAD = 64
-"""Pieces of text that may wait to be spoken; the model is read no further meanwhile."""
-
-THINKING_EVERY_S = 4.0
-"""While an answer is late the thinking sound comes again: a device gives up a reply that has begun and then stops."""
-
-AUTO_LANGUAGE = "auto"
-FALLBACK_LANGUAGE = "es"
-"""What is spoken when the language is to be detected and nothing has been heard yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnServices:
-    """What every turn of the gateway works with."""
-
-    settings: Settings
-    engines: Engines
-    store: Store
-    broker: Broker
-    emit: Callable[[Event], None]
-    clip: Callable[[str, str], Pcm]
-    monotonic: Callable[[], float]
-    now: Callable[[], datetime]
-    """Local time, with its zone."""
-    encoder: Callable[[int, int], Mp3Encoder] = Mp3Encoder
-    """Gives an encoder for a reply of this rate in Hz and bit rate in kbit/s."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnRequest:
-    """What a turn is about: an utterance, or a text to answer (`ask`) or to speak (`say`).
-
-    `conversation` is as it was when the device began to speak; without one nothing is remembered or kept. `fault`
-    refuses the turn: the device is told, audibly, and nothing else is done. `language` None means the device's.
-    """
-
-    number: int
-    kind: TurnKind
-    device: DeviceAddress
-    reply_form: ReplyForm
-    limits: ReplyLimits
-    topic: str
-    name: str
-    conversation: OpenConversation | None = None
-    language: str | None = None
-    utterance: Utterance | None = None
-    text: str = ""
-    received_ms: int | None = None
-    largest_message: int | None = None
-    too_long: bool = False
-    fault: DeviceFault | None = None
-    ahead: Speculation | None = None
-    """What was recognised of the utterance, all that is speech in it, before its end was certain."""
 
 
 class Turn:
@@ -115,19 +39,20 @@ class Turn:
         self.number = request.number
         self.device = request.device
         self.epoch = request.conversation.epoch if request.conversation else None
-        self._began = services.monotonic()
         self._started_at = services.now()
-        self._language = self._wanted_language() or FALLBACK_LANGUAGE
+        self._language = wanted_language(services.settings, request.language) or FALLBACK_LANGUAGE
         self._heard = ""
         self._outcome = Outcome.COMPLETED
         self._error: ErrorCode | None = None
         self._cached = False
         self._played_ms: float | None = None
-        self._timings = Timings(received=request.received_ms)
+        self._progress = Progress(
+            request.device, request.number, request.received_ms, services.emit, services.monotonic
+        )
         encoder = services.encoder(request.limits.rate, request.limits.bitrate_kbps)
         self._limits = replace(request.limits, bitrate_kbps=encoder.bitrate_kbps)
         self._pipe = AudioPipe()
-        self._audio = ReplyAudio(services.engines.tts, encoder, self._pipe, self._note_first_audio)
+        self._audio = ReplyAudio(services.engines.tts, encoder, self._pipe, self._progress.first_audio)
         self._transmitter = Transmitter(
             self._publish, request.reply_form, request.number, self._limits, services.monotonic
         )
@@ -147,13 +72,13 @@ class Turn:
         if self._transmitter.no_room and self._error is None:
             message = f"no audio fits in messages of {self._limits.payload} bytes, which is all that the device takes"
             self._fail(StageFailed(ErrorCode.INTERNAL, Stage.SEND, message))
-        self._timings = replace(self._timings, total=self._elapsed_ms())
+        self._progress.ended()
 
     async def interrupt(self, *, flush: bool) -> None:
         """End the reply of this turn after its task was cancelled: `flush` makes the device drop what it holds."""
         if self._error is None:
             self._outcome = Outcome.INTERRUPTED
-        self._timings = replace(self._timings, total=self._elapsed_ms())
+        self._progress.ended()
         await self._end_reply(flush=flush)
 
     def broke(self) -> None:
@@ -211,7 +136,7 @@ class Turn:
             cached=self._cached,
             chunks=self._transmitter.chunks,
             bytes=self._transmitter.bytes,
-            timings=self._timings,
+            timings=self._progress.timings,
             reply_form=self._request.reply_form,
             largest_message=self._request.largest_message,
             link=self._request.utterance.link if self._request.utterance else LinkCounts(),
@@ -241,14 +166,15 @@ class Turn:
         request = self._request
         if request.fault is not None:
             raise request.fault
+        answering = Answering(self._services, request, self._audio, self._progress)
         if request.kind is TurnKind.SAY:
-            await self._speak_text(request.text)
+            await answering.speak_text(request.text, self._language)
             return
         if request.utterance is not None:
             await self._hear(request.utterance)
         else:
             self._heard = request.text
-            self._emit(Transcribed(self.device, self.number, self._heard, self._language))
+            self._progress.transcribed(self._heard, self._language)
         if not self._heard:
             if request.utterance is not None and (missing := _missing(request.utterance)):
                 # It may be that somebody spoke, and who asked waits for an answer: silence would be none.
@@ -260,113 +186,18 @@ class Turn:
             return
         answer = await self._cached_answer()
         if answer is not None:
-            await self._repeat(answer)
+            await self._repeat(answer, answering)
             return
-        await self._reply()
+        await answering.reply(self._heard, self._language)
 
     async def _hear(self, utterance: Utterance) -> None:
-        transcript = await self._heard_ahead() or await self._recognise(utterance)
-        self._timings = replace(self._timings, stt=self._elapsed_ms())
+        transcript = await recognise(self._services, self._request, utterance, self._progress)
+        self._progress.recognised()
         self._heard = transcript.text.strip()
-        if self._wanted_language() is None and transcript.language:
+        if wanted_language(self._services.settings, self._request.language) is None and transcript.language:
             self._language = transcript.language
         if self._heard:
-            self._emit(Transcribed(self.device, self.number, self._heard, self._language))
-
-    async def _heard_ahead(self) -> Transcript | None:
-        ahead = self._request.ahead
-        transcript = None if ahead is None else await ahead.transcript(self._passed_over)
-        if transcript is not None and self._request.too_long:
-            self._report_too_long()
-        return transcript
-
-    async def _recognise(self, utterance: Utterance) -> Transcript:
-        settings = self._services.settings
-        if hear.is_quick(utterance):
-            speech = hear.decode(utterance, settings.utterance_max_s)
-        else:
-            speech = await asyncio.to_thread(hear.decode, utterance, settings.utterance_max_s)
-        if speech.truncated or self._request.too_long:
-            self._report_too_long()
-        if speech.seconds < settings.utterance_min_s:
-            raise DeviceFault(
-                ErrorCode.AUDIO_TOO_SHORT,
-                Stage.RECEIVE,
-                f"{speech.seconds * 1000:.0f} ms is shorter than {settings.utterance_min_s * 1000:.0f} ms",
-                retryable=True,
-            )
-        return await self._services.engines.stt.transcribe(speech.samples, self._wanted_language(), self._passed_over)
-
-    async def _reply(self) -> None:
-        """Speak what the model writes while it writes on."""
-        pieces: asyncio.Queue[str | Exception | None] = asyncio.Queue(PIECES_AHEAD)
-        name = f"turn {self.number:#06x} of {self.device.id}"
-        beside = {asyncio.create_task(self._write(pieces), name=f"write {name}")}
-        if self._services.settings.thinking_after_s > 0 and self._request.reply_form is not ReplyForm.MESSAGE:
-            beside.add(asyncio.create_task(self._sound_thinking(), name=f"wait {name}"))
-        try:
-            await self._speak(_taken_from(pieces))
-        finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.wait(beside)
-
-    async def _write(self, pieces: "asyncio.Queue[str | Exception | None]") -> None:
-        """Put the pieces of the model's answer into `pieces`, then None, or what went wrong."""
-        services = self._services
-        try:
-            request = next_request(
-                services.settings,
-                self._request.conversation,
-                self._heard,
-                device=self.device.id,
-                name=self._request.name,
-                language=self._language,
-                now=services.now(),
-            )
-            cutter = SentenceCutter()
-            length = 0
-            ahead = self._request.ahead.answer(request) if self._request.ahead else None
-            async with aclosing(ahead or services.engines.llm.reply(request, self._passed_over)) as texts:
-                async for text in texts:
-                    if length == 0:
-                        self._timings = replace(self._timings, llm_first_token=self._elapsed_ms())
-                    length += len(text)
-                    for piece in cutter.feed(text):
-                        await pieces.put(piece)
-                    if length > REPLY_MAX_CHARS:
-                        break
-            for piece in cutter.finish():
-                await pieces.put(piece)
-            await pieces.put(None)
-        except Exception as exc:
-            await pieces.put(exc)
-
-    async def _sound_thinking(self) -> None:
-        """While the answer is late, let the device hear that it is being made."""
-        wait_s = self._services.settings.thinking_after_s - self._elapsed_ms() / 1000
-        while True:
-            await asyncio.sleep(wait_s)
-            if not await self._audio.sound(self._services.clip(THINKING, self._language)):
-                return
-            wait_s = THINKING_EVERY_S
-
-    async def _speak_text(self, text: str) -> None:
-        cutter = SentenceCutter()
-        await self._speak(_each([*cutter.feed(text), *cutter.finish()]))
-
-    async def _speak(self, pieces: AsyncGenerator[str]) -> None:
-        """Speak `pieces` in their order; the next is synthesised while one is encoded and sent."""
-        name = f"voice turn {self.number:#06x} of {self.device.id}"
-        index = 0
-        async with aclosing(one_ahead(pieces, self._synthesise, name)) as syntheses:
-            async for synthesis in syntheses:
-                self._emit(SentenceReady(self.device, self.number, index, synthesis.text))
-                await self._audio.speak(synthesis)
-                index += 1
-
-    def _synthesise(self, piece: str) -> Synthesis:
-        return self._audio.synthesise(piece, self._language, self._passed_over)
+            self._progress.transcribed(self._heard, self._language)
 
     async def _explain(self, error: ReportableError) -> None:
         """Tell the device what went wrong: the event, and the ready-made clip after whatever was said so far."""
@@ -389,16 +220,16 @@ class Turn:
                 self.device.id, self._heard, self._language, self._services.settings.cache_ttl_s, self._services.now()
             )
         except StoreError as exc:
-            self._report_store(exc)
+            self._progress.store_failed(exc)
             return None
 
-    async def _repeat(self, answer: CachedAnswer) -> None:
+    async def _repeat(self, answer: CachedAnswer, answering: Answering) -> None:
         self._cached = True
         if (answer.rate, answer.bitrate_kbps) == (self._limits.rate, self._limits.bitrate_kbps):
-            self._emit(SentenceReady(self.device, self.number, 0, answer.text))
+            self._progress.sentence(0, answer.text)
             await self._audio.play_mp3(answer.audio, answer.text)
         else:
-            await self._speak_text(answer.text)
+            await answering.speak_text(answer.text, self._language)
 
     def _may_cache(self) -> bool:
         settings = self._services.settings
@@ -421,45 +252,14 @@ class Turn:
         qos = self._services.settings.mqtt_qos_out
         await self._services.broker.publish(self._request.topic, payload, qos=qos)
 
-    def _emit(self, event: Event) -> None:
-        self._services.emit(event)
-
     def _fail(self, error: ReportableError) -> None:
         self._outcome = Outcome.FAILED
         self._error = error.code
-        self._report(error.code, error.stage, error.message, retryable=error.retryable)
-
-    def _report(self, code: ErrorCode, stage: Stage, message: str, *, retryable: bool = False) -> None:
-        self._emit(Failed(self.device, self.number, code, stage, message, retryable))
-
-    def _report_too_long(self) -> None:
-        longest_s = self._services.settings.utterance_max_s
-        self._report(ErrorCode.AUDIO_TOO_LONG, Stage.RECEIVE, f"only the first {longest_s:g} s are answered")
-
-    def _report_store(self, error: StoreError) -> None:
-        # Outside the turn (no number): the turn goes on, and only what fails a turn is told under its number.
-        self._emit(Failed(self.device, None, ErrorCode.STORE_FAILED, Stage.STORE, str(error), retryable=True))
-
-    def _passed_over(self, stage: Stage, engine: str, message: str, rest_s: float) -> None:
-        self._emit(EnginePassedOver(self.device, self.number, stage, engine, message, rest_s))
-
-    def _note_first_audio(self) -> None:
-        if self._timings.tts_first_audio is None:
-            self._timings = replace(self._timings, tts_first_audio=self._elapsed_ms())
+        self._progress.failed(error)
 
     def _note_sent(self) -> None:
-        if self._timings.first_audio_out is not None or self._transmitter.bytes <= self._audio.lead_bytes:
-            return
-        self._timings = replace(self._timings, first_audio_out=self._elapsed_ms())
-        self._emit(Speaking(self.device, self.number))
-
-    def _elapsed_ms(self) -> int:
-        return round((self._services.monotonic() - self._began) * 1000)
-
-    def _wanted_language(self) -> str | None:
-        """The language to recognise; None: detect it."""
-        wanted = self._request.language or self._services.settings.language
-        return None if wanted == AUTO_LANGUAGE else wanted
+        if self._transmitter.bytes > self._audio.lead_bytes:
+            self._progress.speaking()
 
 
 def _missing(utterance: Utterance) -> str | None:
@@ -469,16 +269,3 @@ def _missing(utterance: Utterance) -> str | None:
     if utterance.reply_form is ReplyForm.FRAMES and utterance.ended_by is EndedBy.IDLE:
         return "its last frame did not come"
     return None
-
-
-async def _taken_from(pieces: "asyncio.Queue[str | Exception | None]") -> AsyncGenerator[str]:
-    """The pieces of text in `pieces` up to None; an exception among them is raised."""
-    while isinstance(piece := await pieces.get(), str):
-        yield piece
-    if piece is not None:
-        raise piece
-
-
-async def _each(pieces: Iterable[str]) -> AsyncGenerator[str]:
-    for piece in pieces:
-        yield piece

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.errors import DeviceFault, ErrorCode, SessionLimitReached, Stage, StoreError
 from gateway.limits import SlidingWindow
-from gateway.pipeline.turn import TurnServices
+from gateway.pipeline.turn_request import TurnServices
 from gateway.session.telling import Teller
 from gateway.store import OpenConversation
 from gateway.values import DeviceAddress

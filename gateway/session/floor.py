@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.events import Thinking
-from gateway.pipeline.turn import Turn, TurnRequest, TurnServices
+from gateway.pipeline.turn import Turn
+from gateway.pipeline.turn_request import TurnRequest, TurnServices
 from gateway.session.records import Records
 from gateway.values import Outcome, TurnRecord
 from gateway.wire.messages import Played

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from gateway.errors import StoreError
 from gateway.events import FORGET, SessionsErased, TurnEnded
-from gateway.pipeline.turn import TurnServices
+from gateway.pipeline.turn_request import TurnServices
 from gateway.session.telling import Teller
 from gateway.store import CachedAnswer, CacheLimits
 from gateway.values import TurnRecord

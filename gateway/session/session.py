@@ -27,7 +27,7 @@ from gateway.pipeline.assemble import (
     Step,
 )
 from gateway.pipeline.speculation import SpeculationCounts
-from gateway.pipeline.turn import TurnRequest, TurnServices
+from gateway.pipeline.turn_request import TurnRequest, TurnServices
 from gateway.session.admission import Admission, Opening
 from gateway.session.detection import Detection
 from gateway.session.floor import CANCEL_WAIT_S, Floor

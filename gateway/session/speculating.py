@@ -3,7 +3,7 @@
 from gateway.engines.protocols import ChatRequest
 from gateway.pipeline.reply import next_request
 from gateway.pipeline.speculation import Question, Speculation, SpeculationCounts
-from gateway.pipeline.turn import AUTO_LANGUAGE, FALLBACK_LANGUAGE, TurnServices
+from gateway.pipeline.turn_request import FALLBACK_LANGUAGE, TurnServices, wanted_language
 from gateway.session.admission import Opening
 from gateway.session.profile import Profile
 from gateway.store import input_hash
@@ -40,8 +40,7 @@ class Speculating:
             self._counts.skipped += 1
             return
         self._left -= 1
-        wanted = self._profile.language or services.settings.language
-        language = None if wanted == AUTO_LANGUAGE else wanted
+        language = wanted_language(services.settings, self._profile.language)
         question = self._question(opening, language) if services.settings.speculation == "answer" else None
         name = self._profile.address.id
         self._current = Speculation(

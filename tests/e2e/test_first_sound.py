@@ -108,7 +108,7 @@ async def test_a_late_answer_is_preceded_by_a_sound_that_is_no_part_of_it(
 async def test_the_sound_comes_again_while_the_answer_stays_away(
     provider: OpenAIServer, start_gateway: StartGateway, start_device: StartDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.pipeline.turn.THINKING_EVERY_S", 0.05)
+    monkeypatch.setattr("gateway.pipeline.answer.THINKING_EVERY_S", 0.05)
     device = await start_device(await start_gateway(mqtt_url=EMBEDDED, thinking_after_s=0.05))
     provider.chat.wait_for = asyncio.Event()
     exchange = await device.speak(spoken(0), paced=False)
