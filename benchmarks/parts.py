@@ -9,6 +9,7 @@ import asyncio
 import cProfile
 import gc
 import json
+import math
 import os
 import socket
 import struct
@@ -212,10 +213,10 @@ async def serve_flood(args: argparse.Namespace) -> None:
 
 
 async def serve_speakers(args: argparse.Namespace) -> None:
-    """Let `args.count` devices speak in real time, chunks of `args.size` bytes of PCM, until each has sent
-    `args.frames`. `greet` says hello for each; `come` lets one after the other begin and returns when all speak;
-    `speak` goes on, says how long that took and by how much the worst message was sent too late, and stamps what it
-    sends; `end` sends the END frames.
+    """Let `args.count` devices speak in real time, chunks of `args.size` bytes of PCM. `greet` says hello for each;
+    `come` lets one after the other begin and returns when all speak; `speak` lets them go on for `args.seconds`, says
+    how long that took and by how much the worst message was sent too late, and stamps what it sends; `end` sends the
+    END frames: nobody falls silent while others are measured, for what costs then are turns.
     """
     from tests.fakes.raw_mqtt import DISCONNECT, connect_packet, publish_packet
 
@@ -226,12 +227,14 @@ async def serve_speakers(args: argparse.Namespace) -> None:
     # Made once and changed in place: what the speakers cost is missing to broker and gateway.
     packets = [packet(device, 0, Flag.NONE, bytes(args.size)) for device in range(args.count)]
     interval_s = args.size / (2 * STREAM_RATE)
+    come_s = args.count / COME_A_SECOND
+    frames = [math.ceil((come_s + args.seconds - device / COME_A_SECOND) / interval_s) for device in range(args.count)]
     moments = sorted(
         (device / COME_A_SECOND + seq * interval_s, device, seq)
-        for device in range(args.count)
-        for seq in range(args.frames)
+        for device, said in enumerate(frames)
+        for seq in range(said)
     )
-    come = sum(at < args.count / COME_A_SECOND for at, _, _ in moments)
+    come = sum(at < come_s for at, _, _ in moments)
     began = 0.0
 
     def changed(device: int, seq: int, stamp: float) -> bytearray:
@@ -278,7 +281,7 @@ async def serve_speakers(args: argparse.Namespace) -> None:
 
     def end() -> dict[str, Any]:
         for device in range(args.count):
-            connection.sendall(packet(device, args.frames, Flag.END, b""))
+            connection.sendall(packet(device, frames[device], Flag.END, b""))
         return {}
 
     url = parse_broker_url(args.url)
@@ -356,6 +359,7 @@ def main() -> None:
     parser.add_argument("--root")
     parser.add_argument("--devices")
     parser.add_argument("--frames", type=int)
+    parser.add_argument("--seconds", type=float)
     parser.add_argument("--turn", type=int)
     parser.add_argument("--sentences", type=int, default=0)
     parser.add_argument("--count", type=int)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parts import COME_A_SECOND, STREAM_RATE
-from benchmarks.processes import Part, part
+from benchmarks.processes import Part, broker_cpu_s, part
 from benchmarks.throughput import QUIET_S, Ends, Tell
 
 
@@ -22,7 +21,7 @@ class StreamSizes:
 
 
 async def measure(url: str, sizes: tuple[StreamSizes, ...], folder: Path, tell: Tell) -> list[dict[str, Any]]:
-    """For each of `sizes`: messages sent and lost, milliseconds of routing, cores of the gateway."""
+    """For each of `sizes`: messages sent and lost, milliseconds of routing, cores that each process took."""
     results = []
     for size in sizes:
         tell(f"{size.devices} devices speak at once, chunks of {size.chunk_bytes} bytes")
@@ -32,20 +31,19 @@ async def measure(url: str, sizes: tuple[StreamSizes, ...], folder: Path, tell: 
 
 async def _stream(url: str, size: StreamSizes, folder: Path) -> dict[str, Any]:
     """A gateway of its own each time, so that no round has to do with what another left."""
-    chunks = round((size.seconds + size.devices / COME_A_SECOND) * STREAM_RATE * 2 / size.chunk_bytes)
     async with contextlib.AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(part("gateway", url=url, folder=folder, deaf=True, stamped=True))
         speakers = await stack.enter_async_context(
-            part("speakers", url=url, count=size.devices, size=size.chunk_bytes, frames=chunks)
+            part("speakers", url=url, count=size.devices, size=size.chunk_bytes, seconds=size.seconds)
         )
         ends = Ends(url)
         await stack.enter_async_context(ends.broker)
         await ends.broker.connected_once(10)
         await speakers.ask("greet")
         await speakers.ask("come")
-        before = await gateway.ask("arrived")
+        before, broker_before_s = await gateway.ask("arrived"), broker_cpu_s()
         spoken = await speakers.ask("speak")
-        after = await _arrived(gateway, spoken["sent"])
+        broker_after_s, after = broker_cpu_s(), await _arrived(gateway, spoken["sent"])
         routing = await gateway.ask("routing")
         await speakers.ask("end")
         lost = sum(event["audio"]["lost"] for event in await ends.done(size.devices))
@@ -58,6 +56,9 @@ async def _stream(url: str, size: StreamSizes, folder: Path) -> dict[str, Any]:
         "lost": max(lost, spoken["sent"] - after["count"]),
         "routing_ms": {key: routing[f"{key}_ms"] for key in ("p50", "p99", "max")},
         "cores": cpu_s / spoken["seconds"],
+        "broker_cores": None
+        if broker_before_s is None or broker_after_s is None
+        else (broker_after_s - broker_before_s) / spoken["seconds"],
         "cpu_us_a_message": cpu_s * 1e6 / spoken["sent"],
         "speakers": {"cores": spoken["cores"], "late_ms": spoken["late_ms"]},
     }
