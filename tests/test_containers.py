@@ -12,10 +12,10 @@ import yaml
 
 from gateway.config import Settings
 from gateway.settings_sources import ENV_PREFIX, load_settings, variable_name
-from tests.cli.conftest import CommandLine, cli
+from tests.cli.conftest import CommandLine, cli, log_as_before
 from tests.test_packaging import PROJECT, ROOT, bare_name, locked
 
-__all__ = ["cli"]
+__all__ = ["cli", "log_as_before"]
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
