@@ -1,8 +1,11 @@
 """What a fresh clone is set up with."""
 
+import ast
 import re
 import subprocess
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,25 @@ def test_the_locks_hold_what_the_project_needs() -> None:
     assert needed <= set(locked("run"))
     tools = {bare_name(one) for one in PROJECT["dependency-groups"]["dev"] if isinstance(one, str)}
     assert set(locked("run")) | tools <= set(locked("dev"))
+
+
+def test_what_is_imported_is_declared_and_not_left_to_other_packages() -> None:
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"].values()
+    declared = {bare_name(one) for one in [*project["dependencies"], *(one for extra in extras for one in extra)]}
+    declared.add("pydantic-core")  # pydantic asks for the very version that fits it
+    imported = set()
+    for path in (ROOT / "gateway").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module).partition(".")[0])
+    distributions = packages_distributions()
+    foreign = imported - set(sys.stdlib_module_names) - {"gateway"}
+    known = {name: {bare_name(one) for one in distributions[name]} for name in foreign if name in distributions}
+    assert len(known) > 15
+    assert {name for name, packages in known.items() if not packages & declared} == set()
 
 
 @pytest.mark.parametrize(
