@@ -45,7 +45,8 @@ class Job:
 
 JobT = TypeVar("JobT", bound=Job)
 Step = Callable[[Sequence[JobT]], None]
-"""Blocks; runs in several threads at once, on different jobs."""
+"""Blocks; runs in several threads at once, on different jobs. One that raises leaves its jobs so that it can be done again
+for each alone."""
 
 
 @dataclass(slots=True)
@@ -168,12 +169,23 @@ class Batcher(Generic[JobT]):
                     return
             assert taken is not None
             step, jobs = taken
-            error: Exception | None = None
-            try:
-                step(jobs)
-            except Exception as exc:
-                error = exc
-            self._put_back(jobs, gathers=step is self._first, error=error)
+            self._put_back(jobs, gathers=step is self._first, errors=self._do(step, jobs))
+
+    def _do(self, step: Step[JobT], jobs: Sequence[JobT]) -> dict[JobT, Exception]:
+        """Do `step`; return what went wrong with which job. What fails together is done again one by one: who was in it
+        with a bad one gets what he asked for."""
+        try:
+            step(jobs)
+        except Exception as error:
+            if len(jobs) == 1:
+                return {jobs[0]: error}
+        else:
+            return {}
+        errors: dict[JobT, Exception] = {}
+        for job in jobs:
+            if job in self._running:
+                errors |= self._do(step, [job])
+        return errors
 
     def _take(self) -> tuple[Step[JobT], list[JobT]] | None:
         """Choose what to do next, as the top of this file says."""
@@ -203,8 +215,8 @@ class Batcher(Generic[JobT]):
         free = len(self._threads) - self._threads_in_second
         return min(self._second_together, -(-(fitting + self._in_first) // free))
 
-    def _put_back(self, jobs: list[JobT], *, gathers: bool, error: Exception | None) -> None:
-        """Send each of `jobs`, after a step, where it goes next."""
+    def _put_back(self, jobs: list[JobT], *, gathers: bool, errors: dict[JobT, Exception]) -> None:
+        """Send each of `jobs`, after a step, where it goes next; those with one of `errors` to who asked for them."""
         finished = []
         with self._changed:
             if gathers:
@@ -215,12 +227,12 @@ class Batcher(Generic[JobT]):
                 if job not in self._running:
                     continue
                 self._running.discard(job)
-                if error is not None or job.done:
+                if job in errors or job.done:
                     finished.append(job)
-                    if error is None:
-                        self.counters.done += 1
-                    else:
+                    if job in errors:
                         self.counters.failed += 1
+                    else:
+                        self.counters.done += 1
                 elif gathers:
                     job.gathered_at = self._arrived
                     bisect.insort(self._gathered, job, key=_ARRIVAL)
@@ -228,7 +240,7 @@ class Batcher(Generic[JobT]):
                     bisect.insort(self._waiting, job, key=_ARRIVAL)
             self._changed.notify_all()
         for job in finished:
-            self._settle(job, error)
+            self._settle(job, errors.get(job))
 
     @staticmethod
     def _settle(job: JobT, error: Exception | None) -> None:

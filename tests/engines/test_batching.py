@@ -41,6 +41,8 @@ class Steps:
 
     def second(self, words: Sequence[Word]) -> None:
         self._note("second", words)
+        if any(word.name == "bad" for word in words):
+            raise ValueError("cannot")
         for word in words:
             word.rounds -= 1
             word.done = word.rounds == 0
@@ -268,6 +270,18 @@ async def test_an_error_reaches_those_who_were_in_it_only(batcher: Batcher[Word]
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [type(None), ValueError, type(None)]
     assert (batcher.counters.done, batcher.counters.failed) == (2, 1)
+
+
+async def test_one_bad_piece_does_not_cost_the_others_theirs(batcher: Batcher[Word], steps: Steps) -> None:
+    steps.hold = True
+    words = [Word(name) for name in ("a", "b", "bad", "c")]
+    calls = [asyncio.create_task(batcher.run(word)) for word in words]
+    await steps.begin()
+    steps.release()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert steps.log[4:] == ["second a b bad c", "second a", "second b", "second bad", "second c"]
+    assert [type(result) for result in results] == [type(None), type(None), ValueError, type(None)]
+    assert (batcher.counters.done, batcher.counters.failed) == (3, 1)
 
 
 async def test_closing_frees_every_caller_and_does_not_wait_for_ever(steps: Steps) -> None:

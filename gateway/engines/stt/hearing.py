@@ -80,8 +80,8 @@ class Listener:
             assert hearing.rows is not None
             assert hearing.language is not None
             windows.append(Window(hearing.rows, hearing.language, token_limit(hearing.frames)))
-            hearing.rows = None
         for hearing, decoded in zip(hearings, self._whisper.decode(windows), strict=True):
+            hearing.rows = None
             self._take(hearing, decoded)
 
     def _prepare(self, hearing: Hearing) -> NDArray[np.float32] | None:

@@ -7,6 +7,7 @@ batch, and with it, now and then, which of two equally probable tokens is writte
 """
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,26 @@ def test_every_part_of_a_long_utterance_is_heard(loaded: dict[str, WhisperModel]
     assert hearing.transcript.language == "en"
     assert hearing.transcript.text.startswith("What time is it? ")
     assert len(hearing.transcript.text) > len("What time is it? ")
+
+
+class OneAtATime(Whisper):
+    """As a GPU is whose memory holds no more."""
+
+    def decode(self, windows: Sequence[Window]) -> list[Decoded]:
+        if len(windows) > 1:
+            raise RuntimeError("out of memory")
+        return super().decode(windows)
+
+
+def test_what_could_not_be_decoded_together_can_be_decoded_alone(loaded: dict[str, WhisperModel]) -> None:
+    listener = Listener(OneAtATime(loaded[MINIATURE], beam_size=1), WindowMode.SAFE)
+    hearings = [Hearing(speech, language) for speech, language in utterances()[:2]]
+    listener.encode(hearings)
+    with pytest.raises(RuntimeError):
+        listener.decode(hearings)
+    for hearing in hearings:
+        listener.decode([hearing])
+    assert [hearing.transcript.text for hearing in hearings] == ["What time is it?", "¿Qué hora es?"]
 
 
 def said(
