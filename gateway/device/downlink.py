@@ -107,7 +107,8 @@ class Downlink:
         self._last_gateway_turn = turn
         forms = (ReplyForm.STREAM, ReplyForm.MESSAGE) if spoken else (None,)
         for exchange in self._exchanges:
-            if exchange.turn is None and exchange.form in forms and exchange.ended is None:
+            # Its reply may have ended before its first event comes: news follows the audio.
+            if exchange.turn is None and exchange.form in forms and not exchange.left:
                 exchange.turn = turn
                 return exchange
         exchange = self._new_exchange(turn, None)

@@ -111,6 +111,8 @@ class Exchange:
         """The form in which the reply comes; None until that can be told."""
         self.events: list[Event] = []
         self.events_dropped = 0
+        self.left = False
+        """The device waits for nothing of it any more."""
         self.superseded = False
         """The device has begun another turn since, and plays no more of this one."""
         self.stale = 0
@@ -225,6 +227,7 @@ class Exchange:
 
     def leave(self, now: float) -> None:
         """Wait for nothing more, and keep neither sound nor events: what still comes is stale."""
+        self.left = True
         self._end(Ended.LEFT, now)
         self._chunks = [replace(chunk, audio=b"") for chunk in self._chunks]
         self.events.clear()

@@ -80,6 +80,31 @@ def test_the_next_answer_is_not_taken_for_one_that_was_given_up(form: ReplyForm 
     assert (asked.turn, asked.received.mp3) == (0x8001, b"\xff\xfbanswer")
 
 
+def test_the_next_answer_is_not_taken_for_one_that_was_heard_and_left() -> None:
+    downlink = Downlink(new_exchange)
+    heard, asked = new_exchange(None, ReplyForm.STREAM), new_exchange(None, ReplyForm.STREAM)
+    downlink.add(heard)
+    downlink.receive(b"", 1.0)
+    downlink.leave(1.0)
+    downlink.add(asked)
+    downlink.receive_event({"event": "listening", "turn": 0x8001}, 2.0)
+    assert (heard.turn, asked.turn) == (None, 0x8001)
+
+
+def test_a_reply_that_has_ended_before_its_first_event_comes_still_gets_its_events() -> None:
+    downlink = Downlink(new_exchange)
+    first, second = new_exchange(None, ReplyForm.STREAM), new_exchange(None, ReplyForm.STREAM)
+    downlink.add(first)
+    downlink.receive(b"\xff\xfbrefused", 1.0)
+    downlink.receive(b"", 1.0)
+    downlink.add(second)
+    for turn in (0x8001, 0x8002):
+        for kind in ("listening", "done"):
+            downlink.receive_event({"event": kind, "turn": turn}, 2.0)
+    assert [(each.turn, len(each.events)) for each in (first, second)] == [(0x8001, 2), (0x8002, 2)]
+    assert not downlink.announced
+
+
 def test_what_was_left_is_known_without_its_sound() -> None:
     downlink = Downlink(new_exchange)
     asked = new_exchange(1, ReplyForm.FRAMES)
