@@ -33,6 +33,8 @@ class Unloaded:
 class InstantStt(Unloaded):
     """Hears a new question each time, so that none is answered from the cache; or, if `deaf`, nothing at all."""
 
+    local = True
+
     def __init__(self, *, deaf: bool = False) -> None:
         self._deaf = deaf
         self._heard = 0

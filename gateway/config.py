@@ -140,10 +140,11 @@ class Settings(BaseSettings):
         description="Silence that ends a raw utterance unless the device's hello says: relaxed (1250 ms), normal (700),"
         " eager (300), or milliseconds",
     )
-    speculation: Literal["off", "recognise", "answer"] = Field(
-        "recognise",
-        description="In a pause of 128 ms of a device that ends by silence: nothing, recognise what it has said so far,"
-        " or also have the answer written; at most 3 times an utterance, and what was in vain is dropped",
+    speculation: Literal["auto", "off", "recognise", "answer"] = Field(
+        "auto",
+        description="In a pause of 128 ms of a device that ends by silence: off does nothing, recognise recognises what"
+        " it has said so far, answer also has the answer written, auto is recognise while the recogniser runs on this"
+        " machine, and else off; at most 3 times an utterance, and what was in vain is dropped",
     )
     queue_messages: Count = Field(2048, description="Messages of one device that may wait to be handled")
     hello_max_bytes: Count = Field(4096, description="Largest hello or control message, in bytes")

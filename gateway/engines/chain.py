@@ -40,10 +40,22 @@ class SttChain:
     def engines(self) -> tuple[SpeechToText, ...]:
         return self._order.engines
 
+    @property
+    def local(self) -> bool:
+        """Whether the engine that would be asked now recognises on this machine."""
+        engine = self._order.next
+        return engine is not None and engine.local
+
     async def transcribe(
-        self, speech: NDArray[np.float32], language: str | None, on_passed_over: OnPassedOver
+        self,
+        speech: NDArray[np.float32],
+        language: str | None,
+        on_passed_over: OnPassedOver,
+        *,
+        only_local: bool = False,
     ) -> Transcript:
-        """Recognise `speech`: mono, shape (n,), -1..1, 16 kHz. `language` None means: detect it.
+        """Recognise `speech`: mono, shape (n,), -1..1, 16 kHz. `language` None means: detect it. With `only_local`
+        it is left undone where an engine behind a network comes next.
 
         Raises:
             StageFailed: no engine could: `stt_failed`, `timeout` or `busy`.
@@ -52,6 +64,8 @@ class SttChain:
         self.working += 1
         try:
             for attempt in work:
+                if only_local and not attempt.engine.local:
+                    break
                 with attempt as engine:
                     return await _in_time(engine.transcribe(speech, language), self._timeout_s)
             raise work.failure()

@@ -90,11 +90,17 @@ class EngineOrder(Generic[EngineT]):
         """Begin one piece of work, to be tried on one engine after the other."""
         return Work(self, self._circuits, on_passed_over)
 
+    @property
+    def next(self) -> EngineT | None:
+        """The engine that would be asked first if work came now; None while all rest."""
+        circuit = self._next(self.clock())
+        return None if circuit is None else circuit.engine
+
     def prepare(self) -> None:
         """Let the engine that would be asked now prepare itself, in the background; at most one call of it runs, and
         it is not called again within `PREPARED_FOR_S` seconds."""
         now = self.clock()
-        circuit = next((one for one in self._circuits if one.may_be_asked(now)), None)
+        circuit = self._next(now)
         if circuit is None or now < circuit.prepare_again_at or not isinstance(circuit.engine, Preparable):
             return
         circuit.prepare_again_at = now + PREPARED_FOR_S
@@ -113,6 +119,9 @@ class EngineOrder(Generic[EngineT]):
             task.cancel()
             await asyncio.wait({task})
         await close_all(engine.close() for engine in self.engines)
+
+    def _next(self, now: float) -> _Circuit[EngineT] | None:
+        return next((one for one in self._circuits if one.may_be_asked(now)), None)
 
     def _prepared(self, engine: str, task: "asyncio.Task[None]") -> None:
         del self._preparing[engine]

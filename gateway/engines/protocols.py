@@ -62,6 +62,10 @@ class Counting(Protocol):
 
 
 class SpeechToText(Engine, Protocol):
+    local: bool
+    """Whether it recognises on this machine, where to do so in vain costs nothing but time. One behind a network is
+    asked by `speculation = auto` for nothing that may turn out to be of no use: it may have a price."""
+
     async def transcribe(self, speech: NDArray[np.float32], language: str | None) -> Transcript:
         """Recognise `speech`: mono, shape (n,), -1..1, 16 kHz. `language` None means: detect it.
 

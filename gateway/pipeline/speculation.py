@@ -156,7 +156,10 @@ class Speculation:
         self._seconds = speech.seconds
         if speech.seconds < settings.utterance_min_s:
             return None
-        return await self._engines.stt.transcribe(speech.samples, self._language, self._passed_over)
+        only_local = settings.speculation == "auto"
+        return await self._engines.stt.transcribe(
+            speech.samples, self._language, self._passed_over, only_local=only_local
+        )
 
     async def _write(self, heard: Transcript, question: Question) -> None:
         asked = await question(heard)

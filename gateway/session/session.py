@@ -34,7 +34,7 @@ from gateway.session.floor import CANCEL_WAIT_S, Floor
 from gateway.session.inbox import Arrived, ForgetAsked, Inbox
 from gateway.session.profile import Profile
 from gateway.session.records import Records
-from gateway.session.speculating import Speculating
+from gateway.session.speculating import Speculating, listens_for_pauses
 from gateway.session.telling import Teller
 from gateway.session.texts import PendingText, Texts
 from gateway.session.worker import Worker
@@ -82,7 +82,7 @@ class Session:
                 message_max_bytes=settings.message_max_bytes,
                 idle_limit_s=settings.idle_limit_s,
                 end_of_speech_ms=end_of_speech_ms(settings.end_of_speech),
-                pauses=settings.speculation != "off",
+                pauses=listens_for_pauses(services.turns),
             )
         )
         self._known = False

@@ -13,6 +13,12 @@ SPECULATIONS_MAX = 3
 """In one utterance. Who pauses more often is thinking aloud."""
 
 
+def listens_for_pauses(services: TurnServices) -> bool:
+    """Whether there is anything to do in a pause: with `auto`, some recogniser must run on this machine."""
+    setting = services.settings.speculation
+    return setting != "off" and (setting != "auto" or any(engine.local for engine in services.engines.stt.engines))
+
+
 class Speculating:
     """At most one speculation at a time."""
 
@@ -34,6 +40,8 @@ class Speculating:
         services = self._services
         self.drop()
         if self._left == 0 or opening.is_refused:
+            return
+        if services.settings.speculation == "auto" and not services.engines.stt.local:
             return
         # One recogniser stays free for those that have said all, where there is more than one.
         if services.engines.stt.working >= max(1, services.settings.stt_workers - 1):

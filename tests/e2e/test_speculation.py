@@ -295,6 +295,31 @@ async def test_an_answer_to_half_a_question_leaves_no_trace(
     assert (await again.done(15))["reply"] == "Answer to both."
 
 
+# Where the recogniser is
+
+
+async def test_by_default_nothing_is_recognised_ahead_over_a_network(
+    server: OpenAIServer, mosquitto: str, start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    gateway = await start_gateway(mqtt_url=mosquitto, **UNHURRIED | {"speculation": "auto"})
+    device = await start_device(gateway)
+    exchange = await say(device, said(ONE), silence(PAUSE_S), silence(END_S))
+    assert (await exchange.done(15))["reply"] == "Answer to one."
+    assert len(server.transcriptions.requests) == 1
+    assert counted(gateway) == {}
+
+
+async def test_by_default_a_recogniser_on_this_machine_begins_in_the_pause(
+    server: OpenAIServer, mosquitto: str, start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    gateway = await start_gateway(mqtt_url=mosquitto, stt="pocketsphinx,openai", **UNHURRIED | {"speculation": "auto"})
+    device = await start_device(gateway)
+    exchange = await say(device, said(ONE), silence(PAUSE_S), silence(END_S))
+    assert (await exchange.done(15))["outcome"] == "completed"
+    assert counted(gateway) == {"started": 1, "used": 1}
+    assert not server.transcriptions.requests
+
+
 # The end of speech by device
 
 

@@ -60,6 +60,10 @@ class _Scripted(Generic[T]):
 class ScriptedStt(_Scripted[str]):
     """Understands the strings of its script."""
 
+    def __init__(self, name: str, *answers: Sequence[Step[str]], local: bool = True) -> None:
+        super().__init__(name, *answers)
+        self.local = local
+
     async def transcribe(self, speech: NDArray[np.float32], language: str | None) -> Transcript:
         return Transcript("".join([piece async for piece in self._play()]), language or "en")
 

@@ -34,6 +34,7 @@ class FasterWhisper:
     """Recognises in `workers` threads that share one model; `queue` more utterances may wait."""
 
     name = "faster-whisper"
+    local = True
 
     def __init__(
         self,

@@ -58,6 +58,7 @@ class OpenAITranscription:
     words. What is loud is the server's to judge, speech or not."""
 
     name = "openai"
+    local = False
 
     def __init__(self, *, model: str, default_language: str, timeout_s: float) -> None:
         """`default_language` is reported when neither the caller nor the server knows the language."""

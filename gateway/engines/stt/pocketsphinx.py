@@ -25,6 +25,7 @@ class PocketSphinx:
     """Recognises English in one thread of its own. Silence is not decoded: it would become a word."""
 
     name = "pocketsphinx"
+    local = True
 
     def __init__(self, *, queue: int) -> None:
         """At most `queue` utterances wait."""
