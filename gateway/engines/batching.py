@@ -45,8 +45,8 @@ class Job:
 
 JobT = TypeVar("JobT", bound=Job)
 Step = Callable[[Sequence[JobT]], None]
-"""Blocks; runs in several threads at once, on different jobs. One that raises leaves its jobs so that it can be done again
-for each alone."""
+"""Blocks; runs in several threads at once, on different jobs. One that raises leaves its jobs so that it can be done
+again for each alone."""
 
 
 @dataclass(slots=True)

@@ -118,7 +118,8 @@ def _decode_file(data: bytes, longest_s: float) -> Speech:
         if not blocks:
             raise _undecodable(f"{len(data)} bytes are no audio file that libsndfile reads: {exc}") from exc
     samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
-    samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    # Files of floating-point numbers hold any. What is far too loud would overflow on its way through a recogniser.
+    samples = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
     return Speech(resample(samples[:longest], rate, SPEECH_RATE), truncated=len(samples) > longest)
 
 
