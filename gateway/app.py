@@ -37,11 +37,10 @@ from gateway.session import SessionServices
 from gateway.sessions import Sessions
 from gateway.store import Store
 from gateway.values import DeviceAddress
-from gateway.wire.topics import UPLINK, Leaf, Topics
+from gateway.wire.topics import OFFLINE, ONLINE, UPLINK, Leaf, Topics
 
 log = logging.getLogger(__name__)
 
-ONLINE, OFFLINE = b"online", b"offline"
 STATES_RESTORED = 200
 """Devices, the most recently active, whose state is published at the start."""
 FLUSH_S = 2.0

@@ -12,7 +12,7 @@ from gateway.broker.url import BrokerKind, BrokerUrl, parse_broker_url
 from gateway.config import Settings
 from gateway.errors import BrokerUnavailable
 from gateway.values import DeviceId, parse_device_id
-from gateway.wire.topics import RETAINED, Leaf, Topics
+from gateway.wire.topics import OFFLINE, ONLINE, RETAINED, Leaf, Topics
 
 CONNECT_S = 3.0
 """Longest wait for a broker that may not be there."""
@@ -59,7 +59,7 @@ async def say_offline(url: BrokerUrl, ca_file: Path | None, topics: Topics, spel
             await broker.connected_once(CONNECT_S)
         except BrokerUnavailable as error:
             return str(error)
-        await broker.publish(topics.device(spelling, Leaf.ONLINE), b"offline", qos=1, retain=True)
+        await broker.publish(topics.device(spelling, Leaf.ONLINE), OFFLINE, qos=1, retain=True)
         return broker.trouble
 
 
@@ -78,7 +78,7 @@ async def clear_cleaned_up(settings: Settings, spellings: Sequence[str]) -> str 
         parsed = topics.parse_device(incoming.topic)
         if parsed is None:
             return
-        if parsed[1] is Leaf.ONLINE and incoming.payload == b"online":
+        if parsed[1] is Leaf.ONLINE and incoming.payload == ONLINE:
             with contextlib.suppress(ValueError):  # no device's
                 online.add(parse_device_id(parsed[0]))
         elif not incoming.retained and not incoming.payload:

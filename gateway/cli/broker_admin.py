@@ -16,14 +16,13 @@ from gateway.cli.output import print_json
 from gateway.errors import ConfigurationError
 from gateway.provisioning.folder import BrokerFolder, replace_file
 from gateway.provisioning.logins import GATEWAY, ROLES
-from gateway.provisioning.password_file import SALT_BYTES
+from gateway.provisioning.password_file import PASSWORD_BYTES, SALT_BYTES
 from gateway.provisioning.reload import reload_broker
 from gateway.settings_sources import Loaded
 
 if TYPE_CHECKING:
     from gateway.provisioning.certificates import Address
 
-PASSWORD_BYTES = 24
 SERVER_DAYS = 825
 """What other clients than ours, which have their own rules, take at most."""
 LOOPBACK = ipaddress.ip_address("127.0.0.1")

@@ -22,12 +22,11 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.provisioning.board import BoardSettings, check_settings, check_told
 from gateway.provisioning.folder import BrokerFolder, replace_file
 from gateway.provisioning.logins import GATEWAY, Device, Logins, login_name
-from gateway.provisioning.password_file import SALT_BYTES
+from gateway.provisioning.password_file import PASSWORD_BYTES, SALT_BYTES
 from gateway.provisioning.reload import reload_broker
 from gateway.settings_sources import Loaded
 from gateway.wire.topics import Topics
 
-PASSWORD_BYTES = 24
 HEADER_MODE = 0o600
 NEWEST = 100_000
 """Conversations that are looked at for when each device was last active."""

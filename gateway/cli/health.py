@@ -9,8 +9,7 @@ from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
 from gateway.config import Settings
 from gateway.settings_sources import Loaded
-
-ONLINE = "online"
+from gateway.wire.topics import ONLINE, Topics
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +38,7 @@ def health(
         print_json({"status": status})
     else:
         typer.echo(status)
-    if status != ONLINE:
+    if status != ONLINE.decode():
         raise typer.Exit(1)
 
 
@@ -52,7 +51,6 @@ async def _status(settings: Settings, timeout_s: float) -> str:
     from gateway.broker.mqtt import MqttBroker
     from gateway.broker.protocol import Incoming, Subscription
     from gateway.cli.broker import client_url
-    from gateway.wire.topics import Topics
 
     topic = Topics(settings.root_topic).status
     told: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -23,7 +23,7 @@ from gateway.device.played import PlayedReporter
 from gateway.device.uplink import CHUNK_MS, Delay, FrameWriter, Link, no_delay, pieces, raw_messages
 from gateway.values import Codec, ReplyForm
 from gateway.wire.frame import FIRST_DEVICE_TURN, turn_after
-from gateway.wire.topics import Leaf, Topics
+from gateway.wire.topics import OFFLINE, ONLINE, Leaf, Topics
 
 DEFAULT_BUFFER_MS = 3000
 """What the wire contract takes a device to hold that has not said it."""
@@ -31,8 +31,6 @@ CONNECT_TIMEOUT_S = 10.0
 EVENTS_MAX = 1000
 """Events kept of all turns together, the newest."""
 WAV_CHUNK_BYTES = 4096
-
-ONLINE, OFFLINE = b"online", b"offline"
 
 
 class SoftwareDevice:

@@ -4,9 +4,11 @@ import base64
 import hashlib
 from collections.abc import Iterable
 
+PASSWORD_BYTES = 24
+"""Of chance in a password that we make."""
 SALT_BYTES = 12
 ITERATIONS = 101
-"""Mosquitto's own default. More would protect passwords that can be guessed; ours are 24 random bytes. And Mosquitto
+"""Mosquitto's own default. More would protect passwords that can be guessed; ours are random. And Mosquitto
 computes the hash of every client that is connected again at each reload, while all audio waits."""
 
 

@@ -11,14 +11,13 @@ from gateway.broker.mqtt import MqttBroker
 from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import BrokerUrl
 from gateway.errors import NothingCame
-from gateway.wire.topics import Topics
+from gateway.wire.topics import ONLINE, Topics
 
 CONNECT_S = 10.0
 GATEWAY_S = 5.0
 """Longest wait for the gateway to say that it is there, and with what it answers."""
 LITERAL_CHAT = "offline"
 """The chat engine that repeats a name word for word."""
-ONLINE = b"online"
 
 
 class WatchedGateway:

@@ -28,6 +28,9 @@ UPLINK = (Leaf.IN, Leaf.HELLO, Leaf.CONTROL, Leaf.SAY, Leaf.ASK, Leaf.ONLINE)
 RETAINED = (Leaf.STATE, Leaf.HELLO, Leaf.ONLINE)
 """What the broker keeps of a device. Of one that is gone all of it goes: its hello would bring the session back."""
 
+ONLINE, OFFLINE = b"online", b"offline"
+"""What a device says on `online`, and the gateway as its status."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:
