@@ -7,8 +7,8 @@ from statistics import median
 
 import numpy as np
 
-from gateway.audio import SPEECH_RATE, to_int16
-from gateway.engines.vad import WINDOW, SpeechDetector
+from gateway.audio import SPEECH_RATE, SPEECH_WINDOW, to_int16
+from gateway.engines.vad import SpeechDetector
 
 STREAMS = 64
 WINDOWS_A_CHUNK = 4
@@ -48,8 +48,8 @@ async def measure_detection(rounds: int = 30) -> DetectionCosts:
 async def _cost(detector: SpeechDetector, streams: int, windows: int, *, seed: int) -> float:
     """µs a window of `streams` streams that each send `windows` windows at a time, over about a second of audio or, of
     many streams, three chunks."""
-    chunks = 3 if streams > 1 else SPEECH_RATE // WINDOW // windows
-    noise = np.random.default_rng(seed).normal(0, 0.1, WINDOW * windows).astype(np.float32)
+    chunks = 3 if streams > 1 else SPEECH_RATE // SPEECH_WINDOW // windows
+    noise = np.random.default_rng(seed).normal(0, 0.1, SPEECH_WINDOW * windows).astype(np.float32)
     chunk = to_int16(noise).tobytes()
     followed = [detector.stream(SPEECH_RATE) for _ in range(streams)]
     began = time.perf_counter()

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 SPEECH_RATE = 16_000
 """Hz. What every recogniser and the voice activity detector take."""
+SPEECH_WINDOW = 512
+"""Samples at that rate that the voice activity detector judges at a time: 32 ms."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,10 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from gateway.audio import SPEECH_RATE, to_float32
+from gateway.audio import SPEECH_RATE, SPEECH_WINDOW, to_float32
 from gateway.engines.workers import Workers
 from gateway.errors import EngineBusy
 
-WINDOW = 512
-"""Samples at 16 kHz that one probability stands for."""
-WINDOW_S = WINDOW / SPEECH_RATE
 SPEECH_PROBABILITY = 0.5
 """From here on a window counts as speech (Silero's own default)."""
 
@@ -81,8 +78,8 @@ class SpeechDetector:
         Raises:
             EngineBusy: too many calls wait.
         """
-        padded = np.pad(speech, (0, -len(speech) % WINDOW))
-        probabilities, _ = await self.run(padded.reshape(-1, WINDOW), initial_state())
+        padded = np.pad(speech, (0, -len(speech) % SPEECH_WINDOW))
+        probabilities, _ = await self.run(padded.reshape(-1, SPEECH_WINDOW), initial_state())
         return bool((probabilities >= SPEECH_PROBABILITY).any())
 
     async def run(self, windows: NDArray[np.float32], state: "State") -> "Heard":
@@ -206,9 +203,9 @@ class SpeechStream:
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
         samples = np.concatenate((self._rest, samples))
-        count = len(samples) // WINDOW
-        self._rest = samples[count * WINDOW :]
-        windows = samples[: count * WINDOW].reshape(count, WINDOW)
+        count = len(samples) // SPEECH_WINDOW
+        self._rest = samples[count * SPEECH_WINDOW :]
+        windows = samples[: count * SPEECH_WINDOW].reshape(count, SPEECH_WINDOW)
         probabilities, self._state = await self._detector.run(windows, self._state)
         return [float(probability) for probability in probabilities]
 

@@ -2,10 +2,9 @@
 
 from enum import Enum, StrEnum, auto
 
-WINDOW_SAMPLES = 512
-"""Samples of a window at 16 kHz: what the Silero detector judges at a time."""
-WINDOW_RATE = 16_000
-WINDOW_MS = 1000 * WINDOW_SAMPLES // WINDOW_RATE
+from gateway.audio import SPEECH_RATE, SPEECH_WINDOW
+
+WINDOW_MS = 1000 * SPEECH_WINDOW // SPEECH_RATE
 
 PAUSE_WINDOWS = 4
 """128 ms of quiet are a pause: speech may be over. Shorter ones are in the middle of words, before a `p` or a `t`."""

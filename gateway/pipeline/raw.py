@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.pipeline.endpoint import PAUSE_WINDOWS, WINDOW_RATE, WINDOW_SAMPLES, Endpoint, Phase
+from gateway.audio import SPEECH_RATE, SPEECH_WINDOW
+from gateway.pipeline.endpoint import PAUSE_WINDOWS, Endpoint, Phase
 from gateway.values import EndedBy
 
 _SAMPLE_BYTES = 2
@@ -91,7 +92,7 @@ class RawStream:
         """Add the next bytes of the stream; return the windows that became whole with them, to be judged."""
         self._audio += payload
         asked = self._asked
-        self._asked = self._received * WINDOW_RATE // (WINDOW_SAMPLES * self.rate)
+        self._asked = self._received * SPEECH_RATE // (SPEECH_WINDOW * self.rate)
         if self._asked == asked:
             return None
         pcm = self._cut(self._sample_of(asked), self._sample_of(self._asked))
@@ -179,7 +180,7 @@ class RawStream:
 
     def _sample_of(self, window: int) -> int:
         """Where `window` begins, in samples of the stream."""
-        return window * WINDOW_SAMPLES * self.rate // WINDOW_RATE
+        return window * SPEECH_WINDOW * self.rate // SPEECH_RATE
 
     def _cut(self, start: int, end: int) -> bytes:
         return bytes(self._audio[_SAMPLE_BYTES * (start - self._base) : _SAMPLE_BYTES * (end - self._base)])

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gateway.audio import SPEECH_RATE, resample, to_int16
-from gateway.engines.vad import SPEECH_PROBABILITY, WINDOW, WINDOW_S, SpeechDetector
+from gateway.audio import SPEECH_RATE, SPEECH_WINDOW, resample, to_int16
+from gateway.engines.vad import SPEECH_PROBABILITY, SpeechDetector
 from gateway.errors import EngineBusy
 from tests.conformance.speech import silence, spoken
+
+WINDOW_S = SPEECH_WINDOW / SPEECH_RATE
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def pcm(samples: NDArray[np.float32]) -> bytes:
 async def test_speech_is_likely_where_somebody_speaks_and_only_there(detector: SpeechDetector) -> None:
     audio = recording()
     probabilities = await detector.stream(SPEECH_RATE).probabilities(pcm(audio))
-    assert len(probabilities) == len(audio) // WINDOW
+    assert len(probabilities) == len(audio) // SPEECH_WINDOW
     spoken_at = [index * WINDOW_S for index, value in enumerate(probabilities) if value >= SPEECH_PROBABILITY]
     assert 0.9 < spoken_at[0] < 1.2
     assert len(audio) / SPEECH_RATE - 1.4 < spoken_at[-1] < len(audio) / SPEECH_RATE - 0.9
