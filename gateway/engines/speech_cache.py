@@ -22,21 +22,16 @@ class SpeechCache:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.bytes = 0
-        self.hits = 0
-        self.misses = 0
         self._pieces: OrderedDict[SpeechKey, Pcm] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._pieces)
 
     def get(self, key: SpeechKey) -> Pcm | None:
-        """Return the whole audio named `key`, counted as a hit, or None, counted as a miss."""
+        """Return the whole audio named `key`, if it is kept."""
         piece = self._pieces.get(key)
-        if piece is None:
-            self.misses += 1
-            return None
-        self.hits += 1
-        self._pieces.move_to_end(key)
+        if piece is not None:
+            self._pieces.move_to_end(key)
         return piece
 
     def record(self, key: SpeechKey) -> "Recording":

@@ -4,6 +4,7 @@ Services send 50 to 500 ms of it around each piece of a reply: at the beginning 
 between pieces it adds to the pause that belongs there.
 """
 
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -53,8 +54,6 @@ class SilenceTrimmer:
         self._patience_ms = LEADING_MAX_MS
         self._pause_ms = 0.0
         self._trailing_samples = 0
-        self.trimmed_ms = 0.0
-        """Silence that was cut away so far."""
 
     def begin(self, text: str) -> None:
         """The audio of `text` comes next, after what was fed before."""
@@ -124,7 +123,7 @@ class SilenceTrimmer:
 
     def _cut_away(self, count: int) -> None:
         """Lose the first `count` samples of what is held."""
-        self.trimmed_ms += self._ms(sum(len(part) for part in self._take(count)))
+        deque(self._take(count), maxlen=0)
 
     def _take(self, count: int) -> Iterator[NDArray[np.int16]]:
         while count > 0:

@@ -49,7 +49,6 @@ def test_the_pause_between_two_pieces_is_not_longer_than_their_text_wants() -> N
     assert runs(np.concatenate(given)) == [
         -round(PRE_ROLL_MS), 400, -200, 400, -60, 400, -370, 400, -350,
     ]  # fmt: skip
-    assert trimmer.trimmed_ms == 4 * 1000 - 20 - 200 - 60 - 370 - 350
 
 
 def test_a_pause_that_is_short_already_is_left_as_the_voice_made_it() -> None:
