@@ -26,6 +26,7 @@ from gateway.config import Settings
 from gateway.engines.choosing import EngineChoice, choose
 from gateway.engines.protocols import ChatRequest
 from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, EngineFailed, GatewayError, Stage
+from gateway.reports.trying import QUESTIONS
 from gateway.values import Message
 from gateway.wire.topics import Topics
 
@@ -36,7 +37,6 @@ DISK_WARN_BYTES, DISK_FAIL_BYTES = 1 << 30, 100 << 20
 ENGINE_START_S = 120.0
 """Longest start of an engine; one that is not here yet is fetched then."""
 ECHO_S = 5.0
-QUESTIONS = {"es": "¿Qué hora es?", "en": "What time is it?"}
 
 
 class Status(StrEnum):

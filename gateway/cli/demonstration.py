@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import soundfile
 
 from gateway.app import Gateway
@@ -15,10 +14,11 @@ from gateway.audio import SPEECH_RATE
 from gateway.broker.url import BrokerUrl
 from gateway.cli.questions import Question, spoken_questions
 from gateway.config import Settings, database_url
-from gateway.device import Ended, Exchange, Reply, SoftwareDevice, read_sound
+from gateway.device import Ended, Exchange, Reply, SoftwareDevice
 from gateway.device.uplink import CHUNK_MS
 from gateway.engines.registry import Engines, build, choose
 from gateway.errors import ConfigurationError, NothingCame
+from gateway.simulator.decoding import fault_of
 from gateway.store import Store
 from gateway.values import Outcome, parse_device_id
 from gateway.wire.topics import Leaf, Topics, largest_payload
@@ -31,8 +31,6 @@ REPLY_RATE = 24_000
 CONNECT_S = 10.0
 ANSWER_S = 60.0
 """Longest wait for an answer; recognition, chat and speech have shorter limits of their own."""
-QUIET_PEAK = 500
-"""An answer whose samples (of 32767) never reach this is silence."""
 
 Tell = Callable[[str], None]
 
@@ -248,13 +246,8 @@ def faults(answered: Answered, largest: int) -> list[str]:
         wrong.append(f"a message of {reply.largest_message} bytes is larger than the {largest} that fit")
     if reply.playback.overflowed:
         wrong.append(f"{reply.playback.peak_ms:.0f} ms of sound came at once; the device holds {BUFFER_MS}")
-    try:
-        sound = read_sound(reply.mp3, REPLY_RATE)
-    except ConfigurationError as error:
-        wrong.append(f"the answer cannot be played: {error}")
-    else:
-        if len(sound.samples) == 0 or int(np.abs(sound.samples.astype(np.int32)).max()) < QUIET_PEAK:
-            wrong.append("the answer is silence")
+    if (fault := fault_of(reply.mp3, REPLY_RATE)) is not None:
+        wrong.append(f"the answer cannot be played: {fault}")
     return wrong
 
 

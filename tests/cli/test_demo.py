@@ -131,7 +131,7 @@ async def test_an_answer_of_silence_is_a_failure(cli: CommandLine, provider: Ope
     provider.speech.answer = Audio(bytes(2 * SPEECH_RATE), "audio/pcm")
     told = await cli("demo", "--stt", "openai", "--llm", "offline", "--tts", "openai")
     assert told.code == 1
-    assert "Cocina, “¿Qué hora es?”: the answer is silence" in told.err
+    assert "Cocina, “¿Qué hora es?”: the answer cannot be played: it is silence" in told.err
 
 
 SOUND = mp3_of(1.0)
