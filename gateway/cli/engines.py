@@ -40,7 +40,7 @@ def engines(loaded: Loaded, as_json: AsJson = False) -> None:
     from gateway.engines.reachable import reachable
 
     async def look() -> "tuple[bool, Choice | ConfigurationError]":
-        reached = asyncio.create_task(reachable(GTTS_SERVER))
+        reached = asyncio.create_task(reachable(GTTS_SERVER), name="look for gtts")
         try:
             found: Choice | ConfigurationError = await choose(loaded.settings, os.environ)
         except ConfigurationError as error:

@@ -62,7 +62,10 @@ async def build(choice: Choice, settings: Settings) -> Engines:
     async with AsyncExitStack() as stack:
         async with asyncio.TaskGroup() as group:
             starting = [
-                [group.create_task(_start(chosen, settings, stack, notes)) for chosen in stage]
+                [
+                    group.create_task(_start(chosen, settings, stack, notes), name=f"start {chosen.spec.name}")
+                    for chosen in stage
+                ]
                 for stage in (choice.stt, choice.llm, choice.tts)
             ]
         stt, llm, tts = (_usable([task.result() for task in stage], notes) for stage in starting)
