@@ -9,9 +9,9 @@ import logging
 import os
 import ssl
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 import openai
@@ -33,6 +33,32 @@ _one_at_a_time = threading.Lock()
 _LONGEST_QUOTE = 200
 _ONLY_THIS_WORK: Final = frozenset({400, 413, 422})
 """Too long a conversation, a content filter, audio that it does not take: the server is well for everyone else."""
+
+
+class _Http(httpx2.AsyncClient):
+    """HTTP that survives what no client can see: a server that closes an idle connection while a request is on its
+    way to it."""
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send `request`; if the connection was an old one and ends before anything is answered, once more, at once.
+
+        No answer was lost with it: to ask this API twice does nothing that to ask it once does not.
+        """
+        opened = answered = False
+
+        async def note(event: str, _: Mapping[str, object]) -> None:
+            nonlocal opened, answered
+            opened = opened or event == "connection.connect_tcp.started"
+            answered = answered or event.endswith(".receive_response_headers.complete")
+
+        request.extensions = {**request.extensions, "trace": note}
+        try:
+            return await super().send(request, **options)
+        except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError, ssl.SSLError) as error:
+            if opened or answered:
+                raise
+            _log.debug("an old connection to %s was closed: %r; asking again", request.url.host, error)
+            return await super().send(request, **options)
 
 
 class Client(openai.AsyncOpenAI):
@@ -58,7 +84,8 @@ class Client(openai.AsyncOpenAI):
 async def open_client(*, timeout_s: float) -> Client:
     """Make a client that waits `timeout_s` at most for a connection and for each part of an answer.
 
-    It never tries again by itself: while a person waits, the next engine of the list is the better second try.
+    It never tries again by itself what a server has refused or failed: while a person waits, the next engine of the
+    list is the better second try.
 
     Raises:
         ConfigurationError: neither variable is set, or the base URL is none.
@@ -79,8 +106,10 @@ def _make(key: str, base_url: str, timeout_s: float) -> Client:
     event loop, part of it while the first question waits."""
     with _one_at_a_time:
         client = Client(
-            http=openai.DefaultAsyncHttpx2Client(
+            http=_Http(
                 verify=_tls_context(),
+                follow_redirects=True,
+                timeout=timeout_s,
                 limits=httpx2.Limits(
                     max_connections=openai.DEFAULT_CONNECTION_LIMITS.max_connections,
                     max_keepalive_connections=openai.DEFAULT_CONNECTION_LIMITS.max_keepalive_connections,

@@ -136,6 +136,40 @@ class OpenAIFailures:
         assert len(self.endpoint(server).requests) == 2
         assert server.accepted == 1
 
+    async def test_a_kept_connection_that_is_closed_under_a_request_costs_nothing(
+        self, engine: Any, server: OpenAIServer
+    ) -> None:
+        """Servers end connections that were idle for some seconds, perhaps while a request is on its way."""
+        await self.work(engine)
+        endpoint = self.endpoint(server)
+        usual = endpoint.answer
+        answers = iter([REFUSE])
+        endpoint.answer = lambda request: next(answers, usual(request) if callable(usual) else usual)
+        assert await self.work(engine)
+        _, refused, again = endpoint.requests
+        assert again == refused
+        assert server.accepted == 2
+
+    async def test_a_request_is_repeated_only_once_and_never_when_something_came_back(
+        self, engine: Any, server: OpenAIServer
+    ) -> None:
+        endpoint = self.endpoint(server)
+        usual = endpoint.answer
+        for answer, asked in ((REFUSE, 2), (Broken(self.beginning, Ending.CLOSE), 1)):
+            endpoint.answer = usual
+            await self.work(engine)
+            endpoint.requests.clear()
+            endpoint.answer = answer
+            assert "closed the connection" in (await self.fail(engine)).message
+            assert len(endpoint.requests) == asked
+
+    async def test_a_new_connection_that_is_closed_is_a_failure_at_once(
+        self, engine: Any, server: OpenAIServer
+    ) -> None:
+        self.endpoint(server).answer = REFUSE
+        await self.fail(engine)
+        assert len(self.endpoint(server).requests) == 1
+
     async def test_a_server_that_is_away_is_not_told_of_before_it_is_needed(
         self, engine: Any, server: OpenAIServer
     ) -> None:
