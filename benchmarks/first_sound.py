@@ -114,8 +114,8 @@ _METHOD = (
 _SILENCE_METHOD = (
     "A device streams bare samples in real time, speech and then silence, and the gateway finds the end: after"
     f" {END_OF_SPEECH_MS['normal']} ms of silence, the default. The same engines; the time runs from the last sample of"
-    " speech to the first message of the answer. *off* begins when the end is certain; *recognise*, the default,"
-    " recognises in the pause; *answer* also has the answer written in it."
+    " speech to the first message of the answer. *off* begins when the end is certain; *recognise*, which the"
+    " default is for a recogniser on this machine, recognises in the pause; *answer* also has the answer written in it."
 )
 
 

@@ -110,7 +110,7 @@ class Recognition:
                 f"An utterance of {result['seconds']:g} s, int8, the language told, {result['cores']} cores. The models"
                 " are of the true sizes with random weights, which say nothing of accuracy; every text ends by itself"
                 f" after {result['tokens']} tokens, on both sides. *transcribe()* is faster-whisper's own, greedy, with"
-                " the Silero filter and without times, as in the gateway until now; *full*, *safe* and *fast* are the"
+                " the Silero filter and without times; *full*, *safe* and *fast* are the"
                 " gateway's engine. Alone, either side has one thread for the utterance. In brackets: how many times"
                 " sooner, or more, than *transcribe()*, the median of rounds in which all sides took turns.",
                 alone,
@@ -196,7 +196,7 @@ async def _measure(name: str, folder: Path, alone: int, together: int, devices: 
 
 
 class _Transcribe:
-    """faster-whisper as the gateway used it, called from a pool of `workers` threads."""
+    """faster-whisper's own way, as its users take it who have many devices: from a pool of `workers` threads."""
 
     def __init__(self, folder: Path, *, workers: int, threads: int) -> None:
         from faster_whisper import WhisperModel
