@@ -88,7 +88,7 @@ async def open_client(*, timeout_s: float) -> Client:
     list is the better second try.
 
     Raises:
-        ConfigurationError: neither variable is set, or the base URL is none.
+        ConfigurationError: neither variable is set, the base URL is none, or a proxy is set that cannot be used.
     """
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     base_url = os.environ.get("OPENAI_BASE_URL", "").strip()
@@ -98,7 +98,13 @@ async def open_client(*, timeout_s: float) -> Client:
         )
     if base_url and not base_url.startswith(("http://", "https://")):
         raise ConfigurationError("OPENAI_BASE_URL must begin with http:// or https://, and usually ends in /v1")
-    return await asyncio.to_thread(_make, key or _PLACEHOLDER_KEY, base_url or DEFAULT_BASE_URL, timeout_s)
+    try:
+        return await asyncio.to_thread(_make, key or _PLACEHOLDER_KEY, base_url or DEFAULT_BASE_URL, timeout_s)
+    except (httpx2.InvalidURL, ValueError, ImportError) as error:
+        raise ConfigurationError(
+            "OPENAI_BASE_URL, or the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names (the server can be excepted"
+            f" with NO_PROXY), cannot be used: {error}"
+        ) from error
 
 
 def _make(key: str, base_url: str, timeout_s: float) -> Client:

@@ -200,3 +200,14 @@ class OpenAIFailures:
         openai_environment.setenv("OPENAI_BASE_URL", "localhost:11434/v1")
         with pytest.raises(ConfigurationError, match="must begin with http"):
             await self.make().start()
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("OPENAI_BASE_URL", "http://[::1/v1"), ("ALL_PROXY", "gopher://localhost"), ("HTTP_PROXY", "::::")],
+    )
+    async def test_an_address_that_is_none_is_a_setting_to_mend(
+        self, openai_environment: pytest.MonkeyPatch, name: str, value: str
+    ) -> None:
+        openai_environment.setenv(name, value)
+        with pytest.raises(ConfigurationError, match="OPENAI_BASE_URL, or the proxy"):
+            await self.make().start()
