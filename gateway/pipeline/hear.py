@@ -1,5 +1,6 @@
 """From an utterance as it arrived to speech that a recogniser takes: decode, fill gaps, mix down, resample."""
 
+import asyncio
 import io
 from dataclasses import dataclass
 
@@ -33,8 +34,14 @@ class Speech:
         return len(self.samples) / SPEECH_RATE
 
 
-def is_quick(utterance: Utterance) -> bool:
-    """Tell whether `decode` takes so little time that the event loop need not be spared it."""
+async def decoded(utterance: Utterance, longest_s: float) -> Speech:
+    """`decode`, beside the event loop unless it takes so little time that the loop need not be spared it."""
+    if _is_quick(utterance):
+        return decode(utterance, longest_s)
+    return await asyncio.to_thread(decode, utterance, longest_s)
+
+
+def _is_quick(utterance: Utterance) -> bool:
     if utterance.codec is not Codec.PCM or utterance.rate != SPEECH_RATE:
         return False
     return sum(part.samples if isinstance(part, Gap) else len(part) // 2 for part in utterance.parts) <= _QUICK_SAMPLES

@@ -1,7 +1,5 @@
 """From the utterance of a question to its text: what was recognised in its last pause, or what is recognised now."""
 
-import asyncio
-
 from gateway.errors import DeviceFault, ErrorCode, Stage
 from gateway.pipeline import hear
 from gateway.pipeline.progress import Progress
@@ -24,10 +22,7 @@ async def recognise(
         if request.too_long:
             progress.too_long(settings.utterance_max_s)
         return transcript
-    if hear.is_quick(utterance):
-        speech = hear.decode(utterance, settings.utterance_max_s)
-    else:
-        speech = await asyncio.to_thread(hear.decode, utterance, settings.utterance_max_s)
+    speech = await hear.decoded(utterance, settings.utterance_max_s)
     if speech.truncated or request.too_long:
         progress.too_long(settings.utterance_max_s)
     if speech.seconds < settings.utterance_min_s:

@@ -149,10 +149,7 @@ class Speculation:
 
     async def _recognise(self, utterance: Utterance) -> Transcript | None:
         settings = self._settings
-        if hear.is_quick(utterance):
-            speech = hear.decode(utterance, settings.utterance_max_s)
-        else:
-            speech = await asyncio.to_thread(hear.decode, utterance, settings.utterance_max_s)
+        speech = await hear.decoded(utterance, settings.utterance_max_s)
         self._seconds = speech.seconds
         if speech.seconds < settings.utterance_min_s:
             return None
