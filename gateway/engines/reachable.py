@@ -16,7 +16,7 @@ async def reachable(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
     try:
         async with asyncio.timeout(timeout_s), httpx2.AsyncClient(timeout=timeout_s) as client:
             answer = await client.head(url)
-    except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError):
-        # ValueError: a proxy variable that is not an address.
+    except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, ImportError):
+        # ValueError: a proxy variable that is not an address. ImportError: one of a SOCKS proxy, without its package.
         return False
     return not answer.is_server_error and answer.status_code != httpx2.codes.PROXY_AUTHENTICATION_REQUIRED

@@ -64,8 +64,9 @@ async def test_it_goes_through_the_proxy_of_the_environment(monkeypatch: pytest.
     assert len(proxy.requests) == 1
 
 
-async def test_a_proxy_that_is_no_address_makes_nothing_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "nonsense://127.0.0.1")
+@pytest.mark.parametrize("proxy", ["nonsense://127.0.0.1", "socks5://127.0.0.1:9"])
+async def test_a_proxy_that_cannot_be_used_makes_nothing_reachable(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
     assert not await reachable("http://hub.invalid/")
 
 
