@@ -33,6 +33,7 @@ Hello whole_hello() {
   hello.rate = 16000;
   hello.reply_rate = 24000;
   hello.reply_bitrate_kbps = 32;
+  hello.end_of_speech_ms = 700;
   return hello;
 }
 
@@ -43,7 +44,7 @@ TEST_CASE("messages: hello says what docs/protocol.md says") {
   const size_t size = write_hello(whole_hello(), text, sizeof(text));
   CHECK(json::parse(std::string(text, size)) == json::parse(R"({"v":1,"name":"Cocina","firmware":"1.0.0",
       "board":"esp32-s3","max_packet":4096,"buffer_ms":2000,"codecs":["pcm","adpcm"],"rate":16000,
-      "reply":{"rate":24000,"bitrate_kbps":32},"language":"es"})"));
+      "reply":{"rate":24000,"bitrate_kbps":32},"language":"es","end_of_speech":700})"));
 }
 
 TEST_CASE("messages: hello leaves out what is not known") {
@@ -52,9 +53,10 @@ TEST_CASE("messages: hello leaves out what is not known") {
   hello.board = "";
   hello.firmware = "";
   hello.language = "";
+  hello.end_of_speech_ms = 0;
   char text[hello_capacity];
   const json said = json::parse(std::string(text, write_hello(hello, text, sizeof(text))));
-  for (const char* key : {"name", "board", "firmware", "language"}) CHECK_FALSE(said.contains(key));
+  for (const char* key : {"name", "board", "firmware", "language", "end_of_speech"}) CHECK_FALSE(said.contains(key));
   CHECK(said["max_packet"] == 4096);
 }
 
@@ -63,6 +65,7 @@ TEST_CASE("messages: hello has room for the longest labels, escapes and all") {
   Hello hello = whole_hello();
   hello.name = hello.firmware = hello.board = label.c_str();
   hello.max_packet = hello.buffer_ms = hello.rate = hello.reply_rate = hello.reply_bitrate_kbps = 0xFFFF;
+  hello.end_of_speech_ms = 0xFFFF;
   char text[hello_capacity];
   const size_t size = write_hello(hello, text, sizeof(text));
   REQUIRE(size > 0);

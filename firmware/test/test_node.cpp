@@ -1353,6 +1353,11 @@ struct HandsFree : World {
 
 }  // namespace
 
+TEST_CASE("node: hands-free, hello says with how much silence the board ends what is said") {
+  HandsFree world;
+  CHECK(Json::parse(world.link.published[1].text())["end_of_speech"] == config::endpoint_silence_ms);
+}
+
 TEST_CASE("node: hands-free, speech begins an utterance, with what came just before it, and silence ends it") {
   HandsFree world;
   CHECK(world.node.state() == State::Idle);

@@ -190,6 +190,7 @@ async def test_it_asks_and_is_heard_to_answer_again_and_again(board: VoiceBoard,
     assert (await board.board.counters())["microphone_lost"] == 0
     hello = await onlooker.json(f"voice/{DEVICE}/hello", v=1)
     assert (hello["board"], hello["max_packet"], hello["buffer_ms"]) == ("esp32dev", 4096, 2000)
+    assert "end_of_speech" not in hello
     await onlooker.message(f"voice/{DEVICE}/control", type="played", end=True)
 
 
@@ -254,6 +255,24 @@ async def test_hands_free_needs_no_button(
     for number in (0, 2):
         await board.say(number)
         await board.hears(number)
+
+
+async def test_hands_free_a_question_is_recognised_in_the_quiet_that_ends_it(
+    start_gateway: StartGateway,
+    mosquitto: Mosquitto,
+    start_board: StartBoard,
+    onlooker: Onlooker,
+    conversation: OpenAIServer,
+) -> None:
+    await start_gateway(mqtt_url=mosquitto.url, speculation="recognise", stats_interval_s=0.2)
+    board = await start_board(mode="hands-free")
+    assert (await onlooker.json(f"voice/{DEVICE}/hello", v=1))["end_of_speech"] == 700
+    await board.say(0)
+    await board.hears(0)
+    turns = {"completed": 1, "interrupted": 0, "silent": 0, "failed": 0}
+    counts = (await onlooker.json("voice/gateway/stats", turns=turns))["speculation"]
+    assert counts["used"] == 1
+    assert len(conversation.transcriptions.requests) == counts["started"]
 
 
 @pytest.mark.parametrize("setting", ["ESP32-KITCHEN-001", "uuid"])

@@ -69,6 +69,7 @@ size_t write_hello(const Hello& hello, char* out, size_t capacity) {
   json.begin_object("reply").integer("rate", hello.reply_rate).integer("bitrate_kbps", hello.reply_bitrate_kbps);
   json.end_object();
   string_if_said(json, "language", hello.language);
+  if (hello.end_of_speech_ms > 0) json.integer("end_of_speech", hello.end_of_speech_ms);
   json.end_object();
   return json.size();
 }

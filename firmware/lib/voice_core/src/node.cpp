@@ -46,6 +46,8 @@ bool Node::begin(const NodeOptions& options, uint32_t now_ms) {
   hello.rate = config::mic_rate;
   hello.reply_rate = config::reply_rate;
   hello.reply_bitrate_kbps = config::reply_bitrate_kbps;
+  // With it the gateway listens for pauses, which are of no use where a button ends what is said.
+  if (options.hands_free) hello.end_of_speech_ms = config::endpoint_silence_ms;
   hello_size_ = write_hello(hello, hello_, sizeof(hello_));
   if (hello_size_ == 0) return false;
   uplink_.set_codec(options.codec);

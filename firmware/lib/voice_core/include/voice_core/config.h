@@ -260,6 +260,8 @@ static_assert(adpcm_chunk_samples % 2 == 0, "an ADPCM block holds whole bytes of
 static_assert(static_cast<size_t>(buffer_ms) * reply_bitrate_kbps / 8 + max_packet <= playback_bytes,
               "VOICE_PLAYBACK_BYTES cannot hold VOICE_BUFFER_MS of reply and one packet");
 static_assert(pre_buffer_ms < buffer_ms, "playing would never begin");
+static_assert(endpoint_silence_ms >= 100 && endpoint_silence_ms <= 10000,
+              "VOICE_ENDPOINT_SILENCE_MS is 100 to 10000, as `end_of_speech` of `hello`");
 static_assert(reorder_frames >= 1 && reorder_frames <= 32, "VOICE_REORDER_FRAMES is 1 to 32");
 static_assert(reorder_wait_ms < turn_over_ms && turn_over_ms < turn_unknown_ms,
               "a state would be believed before what it is about has arrived");

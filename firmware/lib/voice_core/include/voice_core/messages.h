@@ -25,6 +25,7 @@ struct Hello {
   uint16_t rate = 0;          // Hz, of the microphone
   uint16_t reply_rate = 0;    // Hz
   uint16_t reply_bitrate_kbps = 0;
+  uint16_t end_of_speech_ms = 0;  // of silence, with which the device itself ends an utterance; 0: not said
 };
 
 // Each writes a message and a NUL into `out` and returns its length, or 0 if it did not fit.

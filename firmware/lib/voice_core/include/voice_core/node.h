@@ -84,7 +84,8 @@ class Node {
   void release(uint32_t now_ms);
 
   // Hands-free: speech itself begins and ends utterances, while nothing is awaited or heard (there is no echo
-  // cancelling, so only the button interrupts a reply). The button goes on working.
+  // cancelling, so only the button interrupts a reply). The button goes on working. `hello` goes on saying what the
+  // options of begin() were.
   void set_hands_free(bool hands_free, uint32_t now_ms);
   bool hands_free() const { return hands_free_; }
 
