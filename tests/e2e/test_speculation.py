@@ -298,10 +298,11 @@ async def test_an_answer_to_half_a_question_leaves_no_trace(
 # Where the recogniser is
 
 
+@pytest.mark.parametrize("stt", ["openai", "openai,pocketsphinx"])
 async def test_by_default_nothing_is_recognised_ahead_over_a_network(
-    server: OpenAIServer, mosquitto: str, start_gateway: StartGateway, start_device: StartDevice
+    server: OpenAIServer, mosquitto: str, start_gateway: StartGateway, start_device: StartDevice, stt: str
 ) -> None:
-    gateway = await start_gateway(mqtt_url=mosquitto, **UNHURRIED | {"speculation": "auto"})
+    gateway = await start_gateway(mqtt_url=mosquitto, stt=stt, **UNHURRIED | {"speculation": "auto"})
     device = await start_device(gateway)
     exchange = await say(device, said(ONE), silence(PAUSE_S), silence(END_S))
     assert (await exchange.done(15))["reply"] == "Answer to one."
@@ -318,6 +319,18 @@ async def test_by_default_a_recogniser_on_this_machine_begins_in_the_pause(
     assert (await exchange.done(15))["outcome"] == "completed"
     assert counted(gateway) == {"started": 1, "used": 1}
     assert not server.transcriptions.requests
+
+
+async def test_what_the_recogniser_on_this_machine_cannot_do_ahead_is_not_done_over_a_network(
+    server: OpenAIServer, mosquitto: str, start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    values = {"speculation": "auto", "stt": "pocketsphinx,openai", "language": "es"}
+    gateway = await start_gateway(mqtt_url=mosquitto, **UNHURRIED | values)
+    device = await start_device(gateway)
+    exchange = await say(device, said(ONE), silence(PAUSE_S), silence(END_S))
+    assert (await exchange.done(15))["reply"] == "Answer to one."
+    assert counted(gateway) == {"started": 1, "dropped": 1}
+    assert len(server.transcriptions.requests) == 1
 
 
 # The end of speech by device
