@@ -44,4 +44,9 @@ def _goals(documents: Sequence[Document]) -> str:
         for document in documents
         for goal in document.get("goals", ())
     ]
-    return "## Goals\n\n" + table(("", "benchmark", "goal: measured"), rows) if rows else ""
+    if not rows:
+        return ""
+    parts = ["## Goals", table(("", "benchmark", "goal: measured"), rows)]
+    if quick := [document["name"] for document in documents if document["quick"] and document.get("goals")]:
+        parts.append(f"Measured with `--quick`, which says little: {', '.join(quick)}.")
+    return "\n\n".join(parts)

@@ -7,7 +7,7 @@ from typing import Any
 ROW, LABEL_WIDTH, BAR_WIDTH, VALUE_WIDTH, COLUMNS, GAP = 24, 200, 260, 110, 2, 30
 """Pixels: height of a row, widths of a chart's parts, space between the columns and between the charts."""
 COLOURS = ("#2f81c1", "#8f9aa3", "#d98324", "#3f9c6b", "#a569bd", "#c0504d")
-"""The first is the gateway's wherever it is compared with something."""
+"""The first is that of the bars which are called the gateway's."""
 STYLE = """
 text { font: 13px sans-serif; fill: #24292f }
 .title { font-weight: bold }
@@ -69,7 +69,5 @@ def _colours(labels: Sequence[str]) -> dict[str, str]:
 
 
 def short(value: float) -> str:
-    """About three digits: "22,894", "120", "6.6", "0.042"."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 1 else f"{value:.3g}"
+    """About three digits: "22,894", "120", "6.62", "0.854"."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
