@@ -131,7 +131,8 @@ class Asker:
             await asyncio.sleep(CHUNK_MS / 1000)
             asked_at = time.monotonic()
             await self._broker.publish(self._in, frame)
-        await asyncio.wait_for(self._ended.wait(), REPLY_S)
+        async with asyncio.timeout(REPLY_S):
+            await self._ended.wait()
         assert self._first is not None
         first_at, size = self._first
         return first_at - asked_at, size

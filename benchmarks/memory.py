@@ -64,7 +64,8 @@ class _Crowd:
                 done = self._turns[name] = asyncio.Event()
                 await self.broker.publish(f"voice/{name}/hello", HELLO, qos=1)
                 await self.broker.publish(f"voice/{name}/ask", QUESTION, qos=1)
-                await asyncio.wait_for(done.wait(), TURN_S)
+                async with asyncio.timeout(TURN_S):
+                    await done.wait()
 
         await asyncio.gather(*(live(f"device-{self._made + index}") for index in range(count)))
         self._made += count

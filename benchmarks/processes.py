@@ -58,7 +58,8 @@ async def part(name: str, **options: object) -> AsyncIterator[Part]:
         assert process.stdin is not None
         process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), END_S)
+            async with asyncio.timeout(END_S):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()
@@ -66,7 +67,8 @@ async def part(name: str, **options: object) -> AsyncIterator[Part]:
 
 async def _line(process: Process, timeout_s: float) -> dict[str, Any]:
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), timeout_s)
+    async with asyncio.timeout(timeout_s):
+        line = await process.stdout.readline()
     if not line:
         raise RuntimeError("a part of the benchmark ended early; what it said is above")
     return dict(json.loads(line))
