@@ -177,7 +177,7 @@ class FastLane:
 
 def _read_length(data: bytes, at: int) -> tuple[int, int]:
     """Return the remaining length that begins at `at`, and where it ends; the end is 0 if it has not come whole, the
-    length -1 if it is none."""
+    length -1 if it is none, which is said once the byte has come that paho takes for one too many."""
     length = shift = 0
     for here in range(at, min(at + _LENGTH_MAX_BYTES, len(data))):
         byte = data[here]
@@ -185,7 +185,7 @@ def _read_length(data: bytes, at: int) -> tuple[int, int]:
         if byte < _MORE:
             return length, here + 1
         shift += 7
-    return (-1, len(data)) if shift == 7 * _LENGTH_MAX_BYTES else (0, 0)
+    return (-1, len(data)) if len(data) > at + _LENGTH_MAX_BYTES else (0, 0)
 
 
 def _length(value: int) -> bytes:
