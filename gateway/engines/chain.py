@@ -7,8 +7,8 @@ async generators end the engine's work when they are closed; close them with `co
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
-from contextlib import aclosing, asynccontextmanager
-from typing import TypeVar
+from contextlib import aclosing
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +116,7 @@ class ChatChain:
         for attempt in work:
             begun = False
             with attempt as engine:
-                async with _closing(engine.reply(request)) as pieces, aclosing(self._timed(pieces)) as timed:
+                async with _Closing(engine.reply(request)) as pieces, aclosing(self._timed(pieces)) as timed:
                     async for piece in timed:
                         begun = True
                         yield piece
@@ -186,7 +186,7 @@ class TtsChain:
             recording = self.cache.record(key)
             begun = False
             with attempt as engine:
-                async with _closing(engine.speak(text, language)) as blocks:
+                async with _Closing(engine.speak(text, language)) as blocks:
                     stopwatch = _Stopwatch()
                     while (block := await stopwatch.next(blocks, self._timeout_s)) is not None:
                         if len(block.samples):
@@ -241,11 +241,15 @@ async def _in_time(work: Awaitable[T], limit_s: float, *, of_s: float | None = N
         raise EngineFailed(f"took longer than {of_s or limit_s:g} s", timed_out=True) from error
 
 
-@asynccontextmanager
-async def _closing(iterator: AsyncIterator[T]) -> AsyncGenerator[AsyncIterator[T], None]:
-    """Close `iterator` at the end, if it is one that can be closed."""
-    try:
-        yield iterator
-    finally:
-        if (aclose := getattr(iterator, "aclose", None)) is not None:
+class _Closing(Generic[T]):
+    """Closes `iterator` at the end of a `with`, if it is one that can be closed."""
+
+    def __init__(self, iterator: AsyncIterator[T]) -> None:
+        self._iterator = iterator
+
+    async def __aenter__(self) -> AsyncIterator[T]:
+        return self._iterator
+
+    async def __aexit__(self, *_: object) -> None:
+        if (aclose := getattr(self._iterator, "aclose", None)) is not None:
             await aclose()

@@ -71,8 +71,7 @@ class SilenceTrimmer:
             yield from self._let_go(self._held_samples)
             self._rate = pcm.rate
         samples = pcm.samples
-        loud = np.flatnonzero((samples > LOUD) | (samples < -LOUD))
-        begins, ends = (int(loud[0]), int(loud[-1]) + 1) if len(loud) else (len(samples), 0)
+        begins, ends = _sound_in(samples)
         if self._before_sound:
             self._hold(samples[:begins])
             if self._held_samples > self._samples(self._patience_ms):
@@ -142,3 +141,12 @@ class SilenceTrimmer:
 
     def _ms(self, samples: int) -> float:
         return samples * 1000 / self._rate if self._rate else 0.0
+
+
+def _sound_in(samples: NDArray[np.int16]) -> tuple[int, int]:
+    """Return where the sound in `samples` begins and ends; (their number, 0) if there is none."""
+    loud = (samples > LOUD) | (samples < -LOUD)
+    begins = int(loud.argmax()) if len(loud) else 0
+    if begins == len(loud) or not loud[begins]:
+        return len(loud), 0
+    return begins, len(loud) - int(loud[::-1].argmax())

@@ -15,8 +15,8 @@ from gateway.pipeline.transmit import AudioPipe
 BLOCK_MS = 250
 """Audio is encoded in blocks of at most this: less than half a millisecond on the event loop each."""
 
-FIRST_BLOCK_MS = 80
-"""The encoder gives its first bytes after 35 to 75 ms of audio; until then it is not kept busy with more."""
+FIRST_BLOCK_MS = 20
+"""The encoder gives its first bytes after 30 to 75 ms of audio; until then it is not kept busy with more."""
 
 KEPT_MAX_BYTES = 2 * 1024 * 1024
 """A longer reply is not kept for the answer cache."""

@@ -211,9 +211,10 @@ class Turn:
 
     async def _cached_answer(self) -> CachedAnswer | None:
         conversation = self._request.conversation
-        if conversation is None or not self._may_cache():
+        # The least first: nearly every question is new.
+        if conversation is None or not conversation.answered:
             return None
-        if input_hash(self._heard, self._language) not in conversation.answered:
+        if input_hash(self._heard, self._language) not in conversation.answered or not self._may_cache():
             return None
         try:
             return await self._services.store.cached_answer(

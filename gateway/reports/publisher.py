@@ -69,7 +69,9 @@ class Publisher:
         self._now = now
         self._waiting: deque[_Telling] = deque()
         self._wake = asyncio.Event()
+        self._waking: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
+        self._emptied.set()
         self._changed = asyncio.Event()
         self._unacknowledged: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -153,10 +155,16 @@ class Publisher:
                 log.warning("%d messages wait for the broker; dropped %d so far", WAITING_MAX, self.dropped)
             return
         self._waiting.append(telling)
-        self._wake.set()
+        self._emptied.clear()
+        if self._waking is None:
+            # By a timer, not by the task: to wake it now, only to wait, would be before the first audio as well.
+            self._waking = asyncio.get_running_loop().call_later(AUDIO_FIRST_S, self._wake.set)
 
     async def _publish_waiting(self) -> None:
         while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._waking = None
             while self._waiting:
                 message = self._made(self._waiting.popleft())
                 if message is None:
@@ -171,10 +179,6 @@ class Publisher:
                 self._unacknowledged.add(publishing)
                 publishing.add_done_callback(self._note_acknowledged)
             self._note_if_emptied()
-            self._wake.clear()
-            await self._wake.wait()
-            self._emptied.clear()
-            await asyncio.sleep(AUDIO_FIRST_S)
 
     def _made(self, telling: _Telling) -> _Message | None:
         try:
