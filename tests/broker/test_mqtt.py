@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.broker.mqtt import MqttBroker
-from gateway.broker.protocol import Incoming
+from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import BrokerKind, BrokerUrl
 from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 from tests.conformance.broker import Inbox, connected, connecting
@@ -231,8 +231,16 @@ async def test_tls_with_our_own_ca_works_and_without_it_says_what_to_set(tmp_pat
     tls = f"certfile {tmp_path}/server.pem\nkeyfile {tmp_path}/server.key"
     async with Mosquitto(settings=tls) as broker:
         url = BrokerUrl(BrokerKind.MQTTS, "localhost", broker.port)
-        async with MqttBroker(url, receive=Inbox(), ca_file=tmp_path / "server.pem") as link:
+        inbox = Inbox()
+        subscriptions = [Subscription("a", 0)]
+        async with MqttBroker(url, receive=inbox, subscriptions=subscriptions, ca_file=tmp_path / "server.pem") as link:
             await link.connected_once(10)
+            # TLS hands out its records one by one, of at most 16 KiB, and the socket does not tell of those it holds.
+            sent = [("a", bytes([number]) * size) for number, size in enumerate((1_000_000, 0, 16_384, 1, 10, 40_000))]
+            for topic, payload in sent:
+                await link.publish(topic, payload)
+            await inbox.has(len(sent))
+            assert inbox.pairs == sent
             await link.publish("a", bytes(1_000_000), qos=1)
         async with MqttBroker(url, receive=Inbox()) as link:
             with pytest.raises(BrokerRefused, match="set GATEWAY_MQTT_CA_FILE"):
