@@ -43,8 +43,8 @@ class MqttBroker:
     again for ever, waiting between `reconnect_min_s` and `reconnect_max_s`. `receive` is called on the event loop
     for each message; one that raises is logged and counted, and the next message comes all the same.
 
-    Counters: `connects`, `received`, `receive_errors`, `published`, `unpublished` (given up: no connection, or not
-    taken in time), `retained_forgotten` (topics beyond `retained_max`, oldest first: not restored by a reconnect).
+    Counters: `connects`, `received`, `receive_errors`, `unpublished` (given up: no connection, or not taken in time),
+    `retained_forgotten` (topics beyond `retained_max`, oldest first: not restored by a reconnect).
     """
 
     def __init__(
@@ -87,7 +87,6 @@ class MqttBroker:
         self.connects = 0
         self.received = 0
         self.receive_errors = 0
-        self.published = 0
         self.unpublished = 0
         self.retained_forgotten = 0
 
@@ -95,10 +94,6 @@ class MqttBroker:
     def connected(self) -> bool:
         """Whether the broker has accepted the connection and it still stands."""
         return self._link is not None
-
-    @property
-    def reconnects(self) -> int:
-        return max(0, self.connects - 1)
 
     @property
     def trouble(self) -> str | None:
@@ -197,7 +192,6 @@ class MqttBroker:
                     await link.client.publish(topic, payload, qos, retain, timeout=math.inf)
             except (aiomqtt.MqttError, TimeoutError) as error:
                 raise BrokerUnavailable(f"the broker did not take a message: {explain(error)}") from error
-        self.published += 1
 
     def _remember(self, topic: str, payload: bytes, qos: int) -> None:
         self._retained.pop(topic, None)

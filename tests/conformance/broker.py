@@ -94,7 +94,6 @@ class BrokerConformance:
                 await link.publish("voice/a/in", str(number).encode(), qos=qos)
             await inbox.has(500)
             assert inbox.pairs == [("voice/a/in", str(number).encode()) for number in range(500)]
-            assert link.published == 500
             assert link.received == 500
 
     async def test_wildcards_match_one_level_or_the_rest(self, broker: RunningBroker) -> None:
@@ -260,7 +259,7 @@ class BrokerConformance:
             await broker.stop()
             await broker.start()
             await asyncio.wait_for(connections.acquire(), TIMEOUT_S)
-            assert link.reconnects == 1
+            assert link.connects == 2
             late = Inbox()
             async with connected(broker.port, "state/+", "voice/+/in", receive=late) as other:
                 await late.has(1)
