@@ -5,6 +5,7 @@ The library's own variables say where to go: OPENAI_API_KEY, OPENAI_BASE_URL.
 
 import asyncio
 import functools
+import importlib
 import logging
 import os
 import ssl
@@ -111,24 +112,30 @@ def _make(key: str, base_url: str, timeout_s: float) -> Client:
     """Make a client and load what else the library needs. The first takes some 300 ms, and would otherwise keep the
     event loop, part of it while the first question waits."""
     with _one_at_a_time:
-        client = Client(
-            http=_Http(
-                verify=_tls_context(),
-                follow_redirects=True,
-                timeout=timeout_s,
-                limits=httpx2.Limits(
-                    max_connections=openai.DEFAULT_CONNECTION_LIMITS.max_connections,
-                    max_keepalive_connections=openai.DEFAULT_CONNECTION_LIMITS.max_keepalive_connections,
-                    keepalive_expiry=_KEPT_OPEN_S,
-                ),
-            ),
-            key=key,
-            base_url=base_url,
-            timeout_s=timeout_s,
-        )
+        try:
+            client = _new(key, base_url, timeout_s)
+        except AttributeError:
+            # The library looks into httpx where that is loaded, and another engine's thread may be in the middle of
+            # loading it. To import it is to wait for that.
+            importlib.import_module("httpx")
+            client = _new(key, base_url, timeout_s)
         # Each is imported when it is first looked at.
         _ = client.chat.completions, client.audio.transcriptions, client.audio.speech
         return client
+
+
+def _new(key: str, base_url: str, timeout_s: float) -> Client:
+    http = _Http(
+        verify=_tls_context(),
+        follow_redirects=True,
+        timeout=timeout_s,
+        limits=httpx2.Limits(
+            max_connections=openai.DEFAULT_CONNECTION_LIMITS.max_connections,
+            max_keepalive_connections=openai.DEFAULT_CONNECTION_LIMITS.max_keepalive_connections,
+            keepalive_expiry=_KEPT_OPEN_S,
+        ),
+    )
+    return Client(http=http, key=key, base_url=base_url, timeout_s=timeout_s)
 
 
 @functools.cache
