@@ -204,7 +204,8 @@ class SpeechStream:
             samples = self._resampler.resample_chunk(samples)
         samples = np.concatenate((self._rest, samples))
         count = len(samples) // SPEECH_WINDOW
-        self._rest = samples[count * SPEECH_WINDOW :]
+        # A copy: a view would keep the whole of the message for as long.
+        self._rest = samples[count * SPEECH_WINDOW :].copy()
         windows = samples[: count * SPEECH_WINDOW].reshape(count, SPEECH_WINDOW)
         probabilities, self._state = await self._detector.run(windows, self._state)
         return [float(probability) for probability in probabilities]

@@ -126,8 +126,10 @@ class Assembler:
 
     @property
     def deadline(self) -> float | None:
-        """When `tick` has something to do, if no message comes before; None when nothing is open."""
-        return None if self._recording is None else self._recording.last_at + self._limits.idle_limit_s
+        """When `tick` has something to do, if no message comes before; None when nothing is open or listened to."""
+        if self._recording is not None:
+            return self._recording.last_at + self._limits.idle_limit_s
+        return None if self._raw is None else self._last_message_at + self._limits.idle_limit_s
 
     def take_gateway_turn(self) -> int:
         """Return the next number for a turn that has none of the device's: 0x8000 to 0xFFFF, and round again."""
@@ -177,9 +179,12 @@ class Assembler:
         return [] if self._raw is None else self._follow(self._raw, self._raw.hear(probabilities), now)
 
     def tick(self, now: float) -> list[Step]:
-        """End the open utterance if the idle limit has passed."""
+        """End the open utterance, or the raw stream in which none is open, if the idle limit has passed."""
         recording, deadline = self._recording, self.deadline
-        if recording is None or deadline is None or now < deadline:
+        if deadline is None or now < deadline:
+            return []
+        if recording is None:
+            self._raw = None
             return []
         return self._finish(recording, EndedBy.IDLE, deadline)
 

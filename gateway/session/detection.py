@@ -17,6 +17,10 @@ class Detection:
         self._stream: SpeechStream | None = None
         self._rate = 0
 
+    def release(self) -> None:
+        """Let go of what the stream held, a resampler among it: it is over."""
+        self._stream = None
+
     async def probabilities(self, asked: NeedsSpeechProbability) -> Sequence[float | None]:
         """Return the speech probability of each window that is now whole; None for each while the detector cannot keep
         up, which the device is told if it may end later for that: by its empty message or a limit."""

@@ -154,6 +154,7 @@ class Session:
         elif text_at is not None and text_at <= now:
             await self._start_pending(self._texts.take())
         elif self._floor.free and deadline is None and text_at is None:
+            self._detection.release()
             return False
         else:
             await self._worker.wait(min((at for at in (deadline, text_at) if at is not None), default=None), now)

@@ -91,7 +91,15 @@ def test_the_end_of_speech_ends_it_and_silence_that_goes_on_opens_nothing(device
     for _ in range(100):
         device.now += 0.5
         assert device.send(quiet(10)) == []
+
+
+def test_a_stream_in_which_nothing_is_open_is_listened_to_until_nothing_comes_any_more(device: Device) -> None:
+    device.send(voice(10), quiet(PAUSE_WINDOWS))
+    assert device.wait(0.5) == []
+    assert device.assembler.deadline == device.now + 0.5
+    assert device.wait(0.5) == []
     assert device.assembler.deadline is None
+    assert opened(device.send(voice(10)))
 
 
 def test_only_speech_opens_the_next_utterance_and_it_keeps_what_came_just_before(device: Device) -> None:
