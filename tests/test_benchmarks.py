@@ -36,7 +36,7 @@ TINY: Sequence[Benchmark] = (
         quick=Sizes(
             ThroughputSizes(devices=2, publishers=2, frames=50, rounds=1),
             (StreamSizes(devices=3, chunk_bytes=1024, seconds=0.3),),
-            MemorySizes(warm_up=2, counts=(3,), traced=3),
+            MemorySizes(warm_up=2, counts=(3,), traced=3, raw=4),
         )
     ),
     Devices(quick=DevicesSizes({INSTANT: 2, OFFLINE: 1}, seconds=1.5, search_s=0.1)),
