@@ -44,7 +44,7 @@ class LatencySizes:
 FULL = (
     LatencySizes(1, 12, 3, (0.05, 0.15)),
     LatencySizes(20, 4, 3, (0.5, 1.5)),
-    LatencySizes(100, 3, 2, (2.0, 6.0)),
+    LatencySizes(100, 2, 2, (2.0, 6.0)),
 )
 QUICK = (
     LatencySizes(1, 6, 2, (0.05, 0.15)),
