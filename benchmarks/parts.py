@@ -60,7 +60,7 @@ async def serve_gateway(args: argparse.Namespace) -> None:
     """
     from benchmarks.instant import instant_engines
     from benchmarks.realistic import realistic_engines
-    from gateway.app import Gateway
+    from gateway.app import Gateway, keep_what_was_started
     from gateway.config import Settings
     from gateway.engines.choosing import MINIATURE_MODEL
     from gateway.engines.registry import Engines
@@ -88,6 +88,7 @@ async def serve_gateway(args: argparse.Namespace) -> None:
     arrived, routing = note_routing() if args.stamped else (usage, usage)
     async with Gateway(settings, environ={}, engines=engines) as gateway:
         await gateway.wait_connected(10)
+        keep_what_was_started()
         await answer_lines({"usage": usage, "memory": memory, "arrived": arrived, "routing": routing})
 
 

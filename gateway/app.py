@@ -1,6 +1,7 @@
 """The composition root: builds the parts in order, and stops them in reverse."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -324,6 +325,13 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def keep_what_was_started() -> None:
+    """Let the garbage collector pass over what there is now. The modules and models of a started gateway are some
+    190,000 objects that stay; to look through them took 60 to 140 ms each time, with every device waiting."""
+    gc.collect()
+    gc.freeze()
+
+
 async def serve(settings: Settings, *, environ: Mapping[str, str] | None = None) -> None:
     """Run the gateway until SIGTERM or SIGINT, then end running turns and return. A second signal ends the process.
 
@@ -351,6 +359,7 @@ async def serve(settings: Settings, *, environ: Mapping[str, str] | None = None)
             starting.cancel()
             await asyncio.wait({starting})
             return
+        keep_what_was_started()
         print(starting.result().banner(), flush=True)  # noqa: T201 - the command's output
         await stopped
         log.info("stopping")
