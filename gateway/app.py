@@ -25,6 +25,7 @@ from gateway.engines.registry import Engines, build, choose
 from gateway.engines.vad import SpeechDetector
 from gateway.errors import BrokerUnavailable, StoreError
 from gateway.events import Events
+from gateway.operations import Operations
 from gateway.pipeline.encoder_stock import EncoderStock
 from gateway.pipeline.speculation import SpeculationCounts
 from gateway.pipeline.turn_request import TurnServices
@@ -172,15 +173,10 @@ class Gateway:
                 count_overflow=self._count_overflow,
             )
         )
-        self._requests = Requests(
-            settings,
-            self._broker,
-            self._store,
-            self._sessions,
-            self._statistics,
-            self._live.online,
-            self._events.emit,
+        self._operations = Operations(
+            self._store, self._sessions, self._statistics, self._live.online, self._events.emit
         )
+        self._requests = Requests(settings, self._broker, self._operations)
         await self._publisher.start()
         await self._requests.start()
         stack.push_async_callback(self._stop_serving)
@@ -288,7 +284,7 @@ class Gateway:
     async def _keep_house(self, interval_s: float) -> None:
         while True:
             try:
-                erased = await self._requests.clean_up(self.settings.cleanup_days)
+                erased = await self._operations.clean_up(self.settings.cleanup_days)
                 if erased:
                     log.info("removed %d sessions idle for %d days", len(erased), self.settings.cleanup_days)
             except StoreError as exc:

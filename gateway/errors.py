@@ -47,6 +47,10 @@ class ConfigurationError(GatewayError):
     """A choice that cannot work; the message says what to do about it."""
 
 
+class OperationRefused(GatewayError):
+    """What an operator asks cannot be done as it was asked; the message says why, to whoever asked."""
+
+
 class ReportableError(GatewayError):
     """An error that a device may be told of."""
 

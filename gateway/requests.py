@@ -3,60 +3,34 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from gateway.broker.protocol import Broker, Incoming
 from gateway.config import Settings
-from gateway.errors import BrokerUnavailable, StoreError
-from gateway.events import CLEANUP, FORGET, Event, SessionsErased
-from gateway.sessions import Sessions
-from gateway.store import ErasedSession, SessionSummary, Store
-from gateway.values import DeviceAddress, DeviceId, parse_device_id
+from gateway.errors import BrokerUnavailable, OperationRefused, StoreError
+from gateway.operations import OFFSET_MAX, SESSIONS_LISTED, SESSIONS_LISTED_MAX, Operations
+from gateway.store import SessionSummary
 from gateway.wire.topics import Topics
 
 log = logging.getLogger(__name__)
 
 WAITING_MAX = 64
-SESSIONS_LISTED = 100
-"""In one answer, unless the request says otherwise; up to `SESSIONS_LISTED_MAX`."""
-SESSIONS_LISTED_MAX = 1000
-OFFSET_MAX = 1_000_000_000
 LIST_MAX_BYTES = 512 * 1024
 """An answer's list ends before it is larger: brokers refuse large messages, and may end the connection for one."""
 VERB_MAX = 64
 """Characters of a verb that is still answered: on the topic that it names."""
 
 
-class RequestError(ValueError):
-    """A request that cannot be done as it was asked; the message is the answer."""
-
-
 class Requests:
     """Answers requests, one after the other."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        broker: Broker,
-        store: Store,
-        sessions: Sessions,
-        statistics: Callable[[], Awaitable[dict[str, Any]]],
-        online: Callable[[DeviceId], bool],
-        emit: Callable[[Event], None],
-    ) -> None:
-        """`statistics` makes the answer to `stats`; `online` says whether a device is connected now."""
+    def __init__(self, settings: Settings, broker: Broker, operations: Operations) -> None:
         self._settings = settings
         self._topics = Topics(settings.root_topic)
         self._broker = broker
-        self._store = store
-        self._sessions = sessions
-        self._statistics = statistics
-        self._online = online
-        self._emit = emit
+        self._operations = operations
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -88,24 +62,6 @@ class Requests:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    async def clean_up(self, days: float, *, dry_run: bool = False) -> list[ErasedSession]:
-        """Erase what has been idle for `days`, and what is in memory and on the broker of those devices. One that is
-        online stays known: it has lost its conversation only.
-
-        Raises:
-            StoreError: it could not be erased.
-        """
-        erased = await self._store.cleanup(days, dry_run, datetime.now(UTC))
-        if erased and not dry_run:
-            addresses = [DeviceAddress(session.session_id, session.spelling) for session in erased]
-            here = tuple(device for device in addresses if self._online(device.id))
-            gone = tuple(device for device in addresses if not self._online(device.id))
-            self._sessions.put_away(device.id for device in gone)
-            for devices, reason in ((here, FORGET), (gone, CLEANUP)):
-                if devices:
-                    self._emit(SessionsErased(devices, reason))
-        return erased
-
     async def _work(self) -> None:
         while True:
             while self._waiting:
@@ -122,7 +78,7 @@ class Requests:
             body = _body(payload, self._settings.hello_max_bytes)
             transaction = body.get("transaction")
             data = await self._do(verb, body)
-        except (RequestError, StoreError) as exc:
+        except (OperationRefused, StoreError) as exc:
             error = str(exc)
         except Exception:
             log.exception("the request %r broke", verb)
@@ -139,7 +95,7 @@ class Requests:
     async def _do(self, verb: str, body: dict[str, Any]) -> Any:
         match verb:
             case "stats":
-                return await self._statistics()
+                return await self._operations.statistics()
             case "sessions":
                 return await self._list_sessions(body)
             case "forget":
@@ -147,14 +103,14 @@ class Requests:
             case "cleanup":
                 return await self._cleanup(body)
             case _:
-                raise RequestError(f"unknown request {verb!r}; there are: stats, sessions, forget, cleanup")
+                raise OperationRefused(f"unknown request {verb!r}; there are: stats, sessions, forget, cleanup")
 
     async def _list_sessions(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         limit = _whole(body, "limit", SESSIONS_LISTED, 1, SESSIONS_LISTED_MAX)
         offset = _whole(body, "offset", 0, 0, OFFSET_MAX)
         listed: list[dict[str, Any]] = []
         size = 0
-        for session in await self._store.sessions(limit, offset):
+        for session in await self._operations.list_sessions(limit, offset):
             summary = _summary(session)
             size += len(to_json(summary))
             if listed and size > LIST_MAX_BYTES:
@@ -165,27 +121,18 @@ class Requests:
     async def _forget(self, body: dict[str, Any]) -> Any:
         spelling = body.get("session_id")
         if not isinstance(spelling, str):
-            raise RequestError('forget needs {"session_id": "…"}')
-        try:
-            device = parse_device_id(spelling)
-        except ValueError as exc:
-            raise RequestError(f"session_id {spelling!r}: {exc}") from exc
-        messages = await self._sessions.forget(device)
-        if messages is None:
-            raise RequestError(f"there is no session {device}")
+            raise OperationRefused('forget needs {"session_id": "…"}')
+        device, messages = await self._operations.forget(spelling)
         return {"session_id": device, "messages": messages}
 
     async def _cleanup(self, body: dict[str, Any]) -> Any:
         days = body.get("days", self._settings.cleanup_days)
         dry_run = body.get("dry_run", False)
         if isinstance(days, bool) or not isinstance(days, int | float) or not days >= 0:
-            raise RequestError(f"days is a number of 0 or more, not {days!r}")
+            raise OperationRefused(f"days is a number of 0 or more, not {days!r}")
         if not isinstance(dry_run, bool):
-            raise RequestError(f"dry_run is true or false, not {dry_run!r}")
-        try:
-            erased = await self.clean_up(days, dry_run=dry_run)
-        except ValueError as exc:
-            raise RequestError(str(exc)) from exc
+            raise OperationRefused(f"dry_run is true or false, not {dry_run!r}")
+        erased = await self._operations.clean_up(days, dry_run=dry_run)
         return {
             "days": days,
             "dry_run": dry_run,
@@ -196,22 +143,22 @@ class Requests:
 
 def _body(payload: bytes, limit: int) -> dict[str, Any]:
     if len(payload) > limit:
-        raise RequestError(f"a request of {len(payload)} bytes is larger than {limit}")
+        raise OperationRefused(f"a request of {len(payload)} bytes is larger than {limit}")
     if not payload.strip():
         return {}
     try:
         body = from_json(payload, allow_inf_nan=False)
     except ValueError as exc:
-        raise RequestError(f"the request is not JSON: {exc}") from exc
+        raise OperationRefused(f"the request is not JSON: {exc}") from exc
     if not isinstance(body, dict):
-        raise RequestError("a request is a JSON object, such as {}")
+        raise OperationRefused("a request is a JSON object, such as {}")
     return body
 
 
 def _whole(body: dict[str, Any], name: str, default: int, least: int, most: int) -> int:
     value = body.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise RequestError(f"{name} is a whole number from {least} to {most}, not {value!r}")
+        raise OperationRefused(f"{name} is a whole number from {least} to {most}, not {value!r}")
     return value
 
 

@@ -1,0 +1,76 @@
+"""What an operator may have done while the gateway runs, whoever asks: over MQTT, over HTTP, or the gateway itself."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.errors import OperationRefused
+from gateway.events import CLEANUP, FORGET, Event, SessionsErased
+from gateway.sessions import Sessions
+from gateway.store import ErasedSession, SessionSummary, Store
+from gateway.values import DeviceAddress, DeviceId, parse_device_id
+
+SESSIONS_LISTED = 100
+"""In one answer, unless the request says otherwise; up to `SESSIONS_LISTED_MAX`."""
+SESSIONS_LISTED_MAX = 1000
+OFFSET_MAX = 1_000_000_000
+
+
+class Operations:
+    """Each method may raise `OperationRefused`, and `StoreError` when the database fails."""
+
+    def __init__(
+        self,
+        store: Store,
+        sessions: Sessions,
+        statistics: Callable[[], Awaitable[dict[str, Any]]],
+        online: Callable[[DeviceId], bool],
+        emit: Callable[[Event], None],
+    ) -> None:
+        """`online` says whether a device is connected now."""
+        self._store = store
+        self._sessions = sessions
+        self.statistics = statistics
+        self._online = online
+        self._emit = emit
+
+    async def list_sessions(self, limit: int = SESSIONS_LISTED, offset: int = 0) -> list[SessionSummary]:
+        """Conversations, the most recently active first."""
+        return await self._store.sessions(limit, offset)
+
+    async def forget(self, spelling: str) -> tuple[DeviceId, int]:
+        """Erase a device's conversation; return its id and how many messages it had."""
+        device = named_device(spelling)
+        messages = await self._sessions.forget(device)
+        if messages is None:
+            raise OperationRefused(f"there is no session {device}")
+        return device, messages
+
+    async def clean_up(self, days: float, *, dry_run: bool = False) -> list[ErasedSession]:
+        """Erase what has been idle for `days`, and what is in memory and on the broker of those devices. One that is
+        online stays known: it has lost its conversation only."""
+        try:
+            erased = await self._store.cleanup(days, dry_run, datetime.now(UTC))
+        except ValueError as exc:
+            raise OperationRefused(str(exc)) from exc
+        if erased and not dry_run:
+            addresses = [DeviceAddress(session.session_id, session.spelling) for session in erased]
+            here = tuple(device for device in addresses if self._online(device.id))
+            gone = tuple(device for device in addresses if not self._online(device.id))
+            self._sessions.put_away(device.id for device in gone)
+            for devices, reason in ((here, FORGET), (gone, CLEANUP)):
+                if devices:
+                    self._emit(SessionsErased(devices, reason))
+        return erased
+
+
+def named_device(spelling: str) -> DeviceId:
+    """The device that somebody means by `spelling`.
+
+    Raises:
+        OperationRefused: no device can be called so.
+    """
+    try:
+        return parse_device_id(spelling)
+    except ValueError as exc:
+        raise OperationRefused(f"session_id {spelling!r}: {exc}") from exc
