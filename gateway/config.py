@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.personality import Prompt
 from gateway.settings_values import (
     check_end_of_speech,
     check_pattern,
-    check_prompt,
     check_root_topic,
     check_timezone,
     decode_list,
@@ -36,7 +36,6 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 Pattern = Annotated[str, AfterValidator(check_pattern)]
-Prompt = Annotated[str, AfterValidator(check_prompt)]
 RootTopic = Annotated[str, AfterValidator(check_root_topic)]
 TimeZone = Annotated[str, AfterValidator(check_timezone)]
 EndOfSpeech = Annotated[str, BeforeValidator(check_end_of_speech)]

@@ -7,14 +7,11 @@ import json
 import re
 import zoneinfo
 from difflib import get_close_matches
-from string import Formatter
 
 from gateway.values import end_of_speech_ms
 
 ROOT_TOPIC_MAX = 200
 """Bytes. What follows it in a topic, at most about 80 bytes, is far within MQTT's 65535."""
-
-PROMPT_PLACEHOLDERS = ("device", "name", "language", "date", "time")
 
 
 def nearest(word: str, known: list[str]) -> str | None:
@@ -30,21 +27,6 @@ def check_pattern(pattern: str) -> str:
     except re.error as error:
         raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
     return pattern
-
-
-def check_prompt(template: str) -> str:
-    """Accept a template whose placeholders are all plain and known."""
-    known = ", ".join(f"{{{name}}}" for name in PROMPT_PLACEHOLDERS)
-    try:
-        parts = list(Formatter().parse(template))
-    except ValueError as error:
-        raise ValueError(f"{error}; write a brace that is meant as such twice") from None
-    for _, name, form, conversion in parts:
-        if name is not None and (name not in PROMPT_PLACEHOLDERS or form or conversion):
-            raise ValueError(
-                f"the placeholder {{{name}}} is not one of {known}; write a brace that is meant as such twice"
-            )
-    return template
 
 
 def check_end_of_speech(wish: object) -> str:

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    ("values", "errors", "audio", "limits"),
+    ("values", "errors", "audio", "limits", "personality"),
     ("events", "settings"),
     ("wire",),
     ("broker", "engines", "store"),
@@ -26,7 +26,7 @@ LAYERS = (
 SETTINGS = ("config", "settings_values", "settings_sources", "settings_reference")
 
 PURE = (
-    "values", "errors", "audio", "limits", "events",
+    "values", "errors", "audio", "limits", "events", "personality",
     "wire.adpcm", "wire.forms", "wire.frame", "wire.messages", "wire.opus", "wire.topics",
     "pipeline.assemble", "pipeline.endpoint", "pipeline.following", "pipeline.framed", "pipeline.raw",
     "pipeline.sentences", "pipeline.silence", "pipeline.steps", "pipeline.wav",

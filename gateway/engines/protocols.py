@@ -25,6 +25,10 @@ class ChatRequest:
     language: str
     now: datetime
     """Local time, with its zone."""
+    model: str | None = None
+    """The model that is to answer; None: the engine's own."""
+    max_tokens: int | None = None
+    """Longest answer, in tokens; None: the engine's own."""
 
 
 class Engine(Protocol):

@@ -11,6 +11,7 @@ from gateway.engines.encoder import Mp3Encoder
 from gateway.engines.registry import Engines
 from gateway.errors import DeviceFault
 from gateway.events import Event
+from gateway.personality import UNSAID, Personality
 from gateway.pipeline.speculation import Speculation
 from gateway.pipeline.transmit import ReplyLimits
 from gateway.store import OpenConversation, Store
@@ -59,6 +60,8 @@ class TurnRequest:
     limits: ReplyLimits
     topic: str
     name: str
+    personality: Personality = UNSAID
+    """Who answers: what holds for the device, all that is said of it anywhere taken together."""
     conversation: OpenConversation | None = None
     language: str | None = None
     utterance: Utterance | None = None
