@@ -4,9 +4,13 @@ import logging
 
 from gateway.config import Settings
 from gateway.errors import DeviceFault
+from gateway.pipeline.speculation import Speculation
+from gateway.pipeline.steps import Closed
 from gateway.pipeline.transmit import ReplyLimits
+from gateway.pipeline.turn_request import TurnRequest
+from gateway.session.admission import Admitted
 from gateway.store import Recollection, SessionSummary
-from gateway.values import DeviceAddress, DeviceId, ReplyForm, Utterance
+from gateway.values import DeviceAddress, DeviceId, ReplyForm, TurnKind, Utterance
 from gateway.wire.messages import Hello, parse_hello
 from gateway.wire.topics import Leaf, Topics, largest_payload
 
@@ -68,6 +72,40 @@ class Profile:
             buffer_ms=(hello.buffer_ms if hello else None) or settings.reply_buffer_ms,
             rate=(hello.reply_rate if hello else None) or settings.reply_rate,
             bitrate_kbps=(hello.reply_bitrate_kbps if hello else None) or settings.reply_bitrate_kbps,
+        )
+
+    def turn_request(
+        self,
+        admitted: Admitted,
+        number: int,
+        kind: TurnKind,
+        form: ReplyForm,
+        *,
+        language: str | None = None,
+        closed: Closed | None = None,
+        text: str = "",
+        fault: DeviceFault | None = None,
+        ahead: Speculation | None = None,
+    ) -> TurnRequest:
+        """What a turn of this device is about: what it said (`closed`), or a `text`, whose `language` is the device's
+        unless given."""
+        return TurnRequest(
+            number=number,
+            kind=kind,
+            device=self.address,
+            reply_form=form,
+            limits=self.limits,
+            topic=self.topic,
+            name=self.name,
+            conversation=admitted.conversation,
+            language=language or self.language,
+            utterance=closed.utterance if closed else None,
+            text=text,
+            largest_message=self.last_largest,
+            received_ms=round(closed.received_s * 1000) if closed else None,
+            too_long=closed.too_long if closed else False,
+            fault=fault or admitted.refusal,
+            ahead=ahead,
         )
 
     def spells_itself(self, spelling: str) -> None:

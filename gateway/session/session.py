@@ -1,4 +1,4 @@
-"""One device's session: its assembler, its worker, and what waits for the floor.
+"""One device's session: its worker, what arrives for it, and what waits for the floor.
 
 Everything that a device sends is handled in order by one task, the worker, which exists only while there is
 something to do: a thousand idle devices cost no task.
@@ -6,29 +6,17 @@ something to do: a thousand idle devices cost no task.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gateway.engines.vad import SpeechDetector
 from gateway.errors import DeviceFault, ErrorCode, SessionLimitReached, Stage, StoreError
-from gateway.events import FORGET, Listening, PresenceChanged, SessionsErased
-from gateway.pipeline.assemble import (
-    Assembler,
-    AssemblyLimits,
-    Cancelled,
-    Closed,
-    NeedsSpeechProbability,
-    Opened,
-    Paused,
-    Refused,
-    Rejected,
-    Resumed,
-    Step,
-)
+from gateway.events import FORGET, PresenceChanged, SessionsErased
+from gateway.pipeline.assemble import Assembler, AssemblyLimits
 from gateway.pipeline.speculation import SpeculationCounts
-from gateway.pipeline.turn_request import TurnRequest, TurnServices
-from gateway.session.admission import Admission, Opening
+from gateway.pipeline.turn_request import TurnServices
+from gateway.session.admission import Admission
 from gateway.session.detection import Detection
 from gateway.session.floor import CANCEL_WAIT_S, Floor
 from gateway.session.inbox import Arrived, ForgetAsked, Inbox
@@ -37,8 +25,9 @@ from gateway.session.records import Records
 from gateway.session.speculating import Speculating, listens_for_pauses
 from gateway.session.telling import Teller
 from gateway.session.texts import PendingText, Texts
+from gateway.session.utterances import Utterances
 from gateway.session.worker import Worker
-from gateway.values import DeviceAddress, DeviceId, Outcome, ReplyForm, TurnKind, TurnRecord, end_of_speech_ms
+from gateway.values import DeviceAddress, DeviceId, TurnKind, end_of_speech_ms
 from gateway.wire.frame import FIRST_GATEWAY_TURN
 from gateway.wire.messages import Abort, Forget, Played, parse_control, parse_hello
 from gateway.wire.topics import Leaf, Topics
@@ -55,16 +44,6 @@ class SessionServices:
     detector: SpeechDetector
     speculation: SpeculationCounts
     count_overflow: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Recording:
-    """The utterance that is open."""
-
-    turn: int
-    started_at: datetime
-    device: DeviceAddress
-    opening: Opening
 
 
 class Session:
@@ -94,7 +73,17 @@ class Session:
         self._speculating = Speculating(services.turns, self._profile, services.speculation)
         self._records = Records(services.turns, self._teller)
         self._floor = Floor(services.turns, self._records, self._worker.wake)
-        self._open: _Recording | None = None
+        self._utterances = Utterances(
+            services.turns,
+            self._profile,
+            self._assembler,
+            self._detection,
+            self._admission,
+            self._speculating,
+            self._floor,
+            self._records,
+            self._teller,
+        )
         self._texts = Texts(settings.text_max_chars)
 
     # From outside
@@ -132,7 +121,7 @@ class Session:
     async def close(self) -> None:
         """End what runs: a reply that is being spoken gets its end, and its record is written."""
         await self._worker.close(CANCEL_WAIT_S)
-        await self._drop_utterance()
+        await self._utterances.drop()
         await self._floor.conclude(flush=False)
         await self._records.settle(CANCEL_WAIT_S)
 
@@ -150,7 +139,7 @@ class Session:
         deadline = self._assembler.deadline
         text_at = self._floor.played_out_at if self._text_is_next else None
         if deadline is not None and deadline <= now:
-            await self._apply(self._assembler.tick(now), now)
+            await self._utterances.apply(self._assembler.tick(now), now)
         elif text_at is not None and text_at <= now:
             await self._start_pending(self._texts.take())
         elif self._floor.free and deadline is None and text_at is None:
@@ -167,7 +156,7 @@ class Session:
 
     @property
     def _text_is_next(self) -> bool:
-        return bool(self._texts) and self._floor.free and self._open is None
+        return bool(self._texts) and self._floor.free and not self._utterances.is_open
 
     async def _handle(self, item: Arrived | ForgetAsked) -> None:
         if isinstance(item, ForgetAsked):
@@ -206,7 +195,7 @@ class Session:
     # What arrives
 
     async def _on_audio(self, arrived: Arrived) -> None:
-        await self._apply(self._assembler.receive(arrived.payload, arrived.at), arrived.at)
+        await self._utterances.apply(self._assembler.receive(arrived.payload, arrived.at), arrived.at)
 
     async def _on_hello(self, arrived: Arrived) -> None:
         payload = arrived.payload
@@ -241,7 +230,7 @@ class Session:
         match parse_control(payload):
             case Abort():
                 self._texts.clear()
-                await self._apply(self._assembler.cancel(), arrived.at)
+                await self._utterances.apply(self._assembler.cancel(), arrived.at)
                 await self._floor.stop()
             case Played() as played:
                 self._floor.note_played(played)
@@ -263,102 +252,11 @@ class Session:
         Leaf.ASK: _on_ask,
     }
 
-    # Steps of the assembler
-
-    async def _apply(self, steps: Sequence[Step], at: float) -> None:
-        """Do what follows from what arrived `at` that moment."""
-        for step in steps:
-            match step:
-                case Opened():
-                    await self._open_utterance(step.turn)
-                case Paused():
-                    if self._open is not None:
-                        self._speculating.begin(step.utterance, self._open.opening)
-                case Resumed():
-                    self._speculating.drop()
-                case Closed():
-                    await self._start_heard(step)
-                case Cancelled():
-                    if self._open is not None:
-                        await self._drop_utterance()
-                    else:
-                        await self._floor.stop()
-                case Refused():
-                    await self._open_utterance(step.turn)
-                    await self._start(step.turn, TurnKind.SPEECH, step.reply_form, None, fault=step.fault)
-                case Rejected():
-                    self._tell(step.fault, step.turn)
-                case NeedsSpeechProbability():
-                    probabilities = await self._detection.probabilities(step)
-                    await self._apply(self._assembler.hear(probabilities, at), at)
-
-    async def _open_utterance(self, turn: int) -> None:
-        await self._floor.conclude(flush=True)
-        self._floor.cut_off_playing()
-        self._speculating.open_utterance()
-        self._open = _Recording(turn, self._services.turns.now(), self.address, self._admission.begin())
-        self._services.turns.emit(Listening(self.address, turn))
-        # Connections are opened while the person speaks.
-        self._services.turns.engines.prepare()
-
-    async def _drop_utterance(self) -> None:
-        """End unanswered the utterance that is being recorded, if one is."""
-        self._speculating.drop()
-        if self._open is None:
-            return
-        recording = self._open
-        admitted = await recording.opening.admitted()
-        self._open = None
-        record = TurnRecord(
-            recording.device, recording.turn, TurnKind.SPEECH, Outcome.INTERRUPTED, recording.started_at
-        )
-        await self._records.end(record, admitted.epoch)
-
-    # Turns
-
-    async def _start_heard(self, closed: Closed) -> None:
-        utterance = closed.utterance
-        self._profile.spoke(utterance)
-        await self._start(utterance.turn, TurnKind.SPEECH, utterance.reply_form, None, closed=closed)
-
     async def _start_pending(self, pending: PendingText) -> None:
         turn = self._assembler.take_gateway_turn()
-        await self._start(turn, pending.kind, self._profile.form_of_texts, pending.language, text=pending.text)
-
-    async def _start(
-        self,
-        number: int,
-        kind: TurnKind,
-        form: ReplyForm,
-        language: str | None,
-        *,
-        closed: Closed | None = None,
-        text: str = "",
-        fault: DeviceFault | None = None,
-    ) -> None:
-        opening = self._admission.begin() if self._open is None else self._open.opening
-        admitted = await opening.admitted()
-        profile = self._profile
-        request = TurnRequest(
-            number=number,
-            kind=kind,
-            device=self.address,
-            reply_form=form,
-            limits=profile.limits,
-            topic=profile.topic,
-            name=profile.name,
-            conversation=admitted.conversation,
-            language=language or profile.language,
-            utterance=closed.utterance if closed else None,
-            text=text,
-            largest_message=profile.last_largest,
-            received_ms=round(closed.received_s * 1000) if closed else None,
-            too_long=closed.too_long if closed else False,
-            fault=fault or admitted.refusal,
-            ahead=self._speculating.take(),
-        )
-        # Until here what was heard is still an open utterance: to end now is to end it, and that is told.
-        self._open = None
+        admitted = await self._admission.begin().admitted()
+        form, language = self._profile.form_of_texts, pending.language
+        request = self._profile.turn_request(admitted, turn, pending.kind, form, language=language, text=pending.text)
         self._floor.start(request)
 
     # Erasing
@@ -380,8 +278,7 @@ class Session:
         await self._floor.conclude(flush=True)
         await self._records.settle(CANCEL_WAIT_S)
         erased = await self._services.turns.store.forget(self.id)
-        if self._open is not None:
-            self._open.opening.ask_again()
+        self._utterances.conversation_erased()
         self._services.turns.emit(SessionsErased((self.address,), FORGET))
         return None if erased is None else erased.message_count
 
