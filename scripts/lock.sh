@@ -15,8 +15,8 @@ compile() {
 }
 
 # What the demo needs. sounddevice stays out: on Linux it wants PortAudio from the system.
-compile "$@" --extra espeak --extra fast --group build --output-file requirements/run.txt
-compile "$@" --extra espeak --extra fast --extra postgres --group build --constraint requirements/run.txt \
+compile "$@" --extra espeak --extra fast --extra web --group build --output-file requirements/run.txt
+compile "$@" --extra espeak --extra fast --extra postgres --extra web --group build --constraint requirements/run.txt \
     --output-file requirements/image.txt
-compile "$@" --extra espeak --extra fast --extra pocketsphinx --extra postgres --group dev \
+compile "$@" --extra espeak --extra fast --extra pocketsphinx --extra postgres --extra web --group dev \
     --constraint requirements/run.txt --output-file requirements/dev.txt

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-DEMO_EXTRAS = ("espeak", "fast")
+DEMO_EXTRAS = ("espeak", "fast", "web")
 
 
 def bare_name(requirement: str) -> str:
