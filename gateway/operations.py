@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.errors import OperationRefused
 from gateway.events import CLEANUP, FORGET, Event, SessionsErased
+from gateway.session import DirectQuestion
 from gateway.sessions import Sessions
 from gateway.store import ErasedSession, SessionSummary, Store
 from gateway.values import DeviceAddress, DeviceId, parse_device_id
@@ -45,6 +46,18 @@ class Operations:
         if messages is None:
             raise OperationRefused(f"there is no session {device}")
         return device, messages
+
+    def ask(self, spelling: str, audio: bytes) -> tuple[DeviceId, DirectQuestion]:
+        """Have a sound file answered as if the device had sent it; the reply comes back here."""
+        device = named_device(spelling)
+        question = DirectQuestion(audio)
+        if not self._sessions.ask(device, question):
+            raise OperationRefused("the gateway is ending, or as many devices as it serves are busy; ask again")
+        return device, question
+
+    def abort(self, spelling: str) -> None:
+        """End what the gateway does for a device: it falls silent."""
+        self._sessions.abort(named_device(spelling))
 
     async def clean_up(self, days: float, *, dry_run: bool = False) -> list[ErasedSession]:
         """Erase what has been idle for `days`, and what is in memory and on the broker of those devices. One that is

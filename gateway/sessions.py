@@ -8,7 +8,7 @@ from gateway.broker.protocol import Incoming
 from gateway.errors import ErrorCode, Stage, StoreError
 from gateway.events import Failed
 from gateway.limits import SlidingWindow
-from gateway.session import FAULT_WINDOW_S, FAULTS_TOLD, Session, SessionServices
+from gateway.session import FAULT_WINDOW_S, FAULTS_TOLD, DirectQuestion, Session, SessionServices
 from gateway.values import DeviceId, parse_device_id
 from gateway.wire.topics import UPLINK, Leaf
 
@@ -68,6 +68,19 @@ class Sessions:
             raise StoreError("the gateway is ending; ask again when it is back")
         session = self._sessions.get(device) or self._make(device, device)
         return await session.forget() if session is not None else None
+
+    def ask(self, device: DeviceId, question: DirectQuestion) -> bool:
+        """Have `question` answered as if `device` had asked it; False if there is no room for one more device."""
+        session = None if self._closed else self._sessions.get(device) or self._make(device, device)
+        if session is not None:
+            session.ask(question)
+        return session is not None
+
+    def abort(self, device: DeviceId) -> None:
+        """End what is done for a device, as its own `abort` does."""
+        session = self._sessions.get(device)
+        if session is not None:
+            session.post(Leaf.CONTROL, b'{"type":"abort"}', device)
 
     def put_away(self, devices: Iterable[DeviceId]) -> None:
         """Drop what is in memory of devices that were cleaned up."""

@@ -137,7 +137,7 @@ class Turn:
             chunks=self._transmitter.chunks,
             bytes=self._transmitter.bytes,
             timings=self._progress.timings,
-            reply_form=self._request.reply_form,
+            reply_form=self._request.reply_form if self._request.send is None else None,
             largest_message=self._request.largest_message,
             link=self._request.utterance.link if self._request.utterance else LinkCounts(),
         )
@@ -181,7 +181,7 @@ class Turn:
                 message = f"nothing was understood, and {missing}"
                 raise DeviceFault(ErrorCode.NO_SPEECH, Stage.STT, message, retryable=True)
             self._outcome = Outcome.SILENT
-            if request.reply_form is ReplyForm.MESSAGE:
+            if request.reply_form is ReplyForm.MESSAGE or request.send is not None:
                 await self._audio.play(self._services.clip("nothing_heard", self._language))
             return
         answer = await self._cached_answer()
@@ -250,6 +250,9 @@ class Turn:
             log.debug("the end of turn %d could not be sent: %s", self.number, exc)
 
     async def _publish(self, payload: bytes) -> None:
+        if self._request.send is not None:
+            await self._request.send(payload)
+            return
         qos = self._services.settings.mqtt_qos_out
         await self._services.broker.publish(self._request.topic, payload, qos=qos)
 

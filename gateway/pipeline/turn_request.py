@@ -13,7 +13,7 @@ from gateway.errors import DeviceFault
 from gateway.events import Event
 from gateway.personality import UNSAID, Personality
 from gateway.pipeline.speculation import Speculation
-from gateway.pipeline.transmit import ReplyLimits
+from gateway.pipeline.transmit import Publish, ReplyLimits
 from gateway.store import OpenConversation, Store
 from gateway.values import DeviceAddress, ReplyForm, TurnKind, Utterance
 
@@ -70,5 +70,8 @@ class TurnRequest:
     largest_message: int | None = None
     too_long: bool = False
     fault: DeviceFault | None = None
+    send: Publish | None = None
+    """Takes the reply instead of the device's topic: that of whoever asked in this process. It is not the device's way
+    to speak, and a text for the device does not follow it."""
     ahead: Speculation | None = None
     """What was recognised of the utterance, all that is speech in it, before its end was certain."""

@@ -4,13 +4,13 @@ here: the canceller, not the cancelled turn, does what is left to do."""
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gateway.events import Thinking
+from gateway.events import AnnouncementChanged, Thinking
 from gateway.pipeline.turn import Turn
 from gateway.pipeline.turn_request import TurnRequest, TurnServices
 from gateway.session.records import Records
-from gateway.values import Outcome, TurnRecord
+from gateway.values import Announcement, AnnouncementStatus, DeviceAddress, Outcome, Priority, TurnRecord
 from gateway.wire.messages import Played
 
 log = logging.getLogger(__name__)
@@ -22,13 +22,23 @@ NOTHING_HEARD = "…"
 """What stands in the conversation for a reply that was cut off before a word of it was heard."""
 
 
+_STATUS = {
+    Outcome.COMPLETED: AnnouncementStatus.DONE,
+    Outcome.SILENT: AnnouncementStatus.DONE,
+    Outcome.INTERRUPTED: AnnouncementStatus.INTERRUPTED,
+    Outcome.FAILED: AnnouncementStatus.FAILED,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class _Playing:
-    """The last turn, and until when (of the monotonic clock) the device plays what it holds of its reply."""
+    """The last turn, and until when (of the monotonic clock) the device plays what it holds of its reply.
+    `announcement` is what it spoke and was not told to be done, for it is still to be heard."""
 
     turn: Turn
     record: TurnRecord
     until: float
+    announcement: Announcement | None = None
 
 
 class Floor:
@@ -40,12 +50,18 @@ class Floor:
         self._on_end = on_end
         self._turn: Turn | None = None
         self._task: asyncio.Task[None] | None = None
+        self._announcement: Announcement | None = None
         self._playing: _Playing | None = None
 
     @property
     def free(self) -> bool:
         """No turn runs."""
         return self._turn is None
+
+    @property
+    def number(self) -> int | None:
+        """Of the turn that runs."""
+        return None if self._turn is None else self._turn.number
 
     @property
     def ended(self) -> bool:
@@ -58,8 +74,21 @@ class Floor:
         device could not hold both, and might take the new reply for the end of the old."""
         return self._playing.until if self._playing is not None else 0.0
 
-    def start(self, request: TurnRequest) -> None:
-        """Let a turn run; the floor must be free."""
+    @property
+    def heard_out_at(self) -> float | None:
+        """When an announcement has been heard that was sent whole, and is to be told done; None: there is none."""
+        return self._playing.until if self._playing is not None and self._playing.announcement is not None else None
+
+    @property
+    def is_urgent(self) -> bool:
+        """What runs, or still plays, is an urgent announcement."""
+        announcement = self._announcement or (self._playing.announcement if self._playing is not None else None)
+        return announcement is not None and announcement.priority is Priority.URGENT
+
+    def start(self, request: TurnRequest, announcement: Announcement | None = None) -> None:
+        """Let a turn run, which speaks `announcement` if it is given; the floor must be free."""
+        self.note_heard_out()
+        self._announcement = announcement
         self._turn = Turn(self._services, request)
         self._services.emit(Thinking(request.device, request.number))
         name = f"turn {request.number:#06x} of {request.device.id}"
@@ -82,11 +111,16 @@ class Floor:
             turn.broke()
             await turn.interrupt(flush=flush)
         self._turn = self._task = None
+        announcement, self._announcement = self._announcement, None
         record, answer = turn.record(), turn.answer
         turn.release()
         flushed = flush and record.outcome is Outcome.INTERRUPTED
-        self._playing = _Playing(turn, record, self._services.monotonic() + (0.0 if flushed else turn.held_s))
+        held_s = 0.0 if flushed else turn.held_s
+        to_be_heard = announcement if record.outcome is Outcome.COMPLETED and held_s > 0 else None
+        self._playing = _Playing(turn, record, self._services.monotonic() + held_s, to_be_heard)
         await self._records.end(record, turn.epoch, answer)
+        if announcement is not None and to_be_heard is None:
+            self._tell(announcement, _STATUS[record.outcome], record.device, record.turn, record.error or "")
 
     async def stop(self) -> None:
         """End the turn or, if none runs, what the device still plays of the last reply."""
@@ -99,11 +133,13 @@ class Floor:
     def cut_off_playing(self) -> None:
         """Correct what is remembered of a reply that was sent whole, if it is cut off while the device plays it and
         the device has said how far it came."""
+        self.note_heard_out()
         playing, self._playing = self._playing, None
         if playing is None or playing.record.outcome is not Outcome.COMPLETED:
             return
         if playing.until <= self._services.monotonic():
             return
+        self._tell_of(playing, AnnouncementStatus.INTERRUPTED)
         said = playing.turn.heard_of_reply()
         if said is not None and playing.turn.epoch is not None:
             self._records.amend(playing.record, playing.turn.epoch, said or NOTHING_HEARD)
@@ -115,5 +151,22 @@ class Floor:
             return
         if played.seq is not None:
             answering.played(played.seq)
-        if played.end and self._turn is None:
+        if played.end and self._turn is None and self._playing is not None:
+            self._tell_of(self._playing, AnnouncementStatus.DONE)
             self._playing = None
+
+    def note_heard_out(self) -> None:
+        """Tell that an announcement is done if the device has played it by now."""
+        playing = self._playing
+        if playing is not None and playing.until <= self._services.monotonic():
+            self._tell_of(playing, AnnouncementStatus.DONE)
+            self._playing = replace(playing, announcement=None)
+
+    def _tell_of(self, playing: _Playing, status: AnnouncementStatus) -> None:
+        if playing.announcement is not None:
+            self._tell(playing.announcement, status, playing.record.device, playing.record.turn)
+
+    def _tell(
+        self, announcement: Announcement, status: AnnouncementStatus, device: DeviceAddress, turn: int, reason: str = ""
+    ) -> None:
+        self._services.emit(AnnouncementChanged(device, announcement, status, turn, reason))

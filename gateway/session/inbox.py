@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
+from gateway.session.direct import DirectQuestion
+from gateway.values import Announcement
 from gateway.wire.topics import Leaf
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -26,12 +28,31 @@ class ForgetAsked:
     done: "asyncio.Future[int | None]"
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Somebody asks a question in this process, or wants its answer no more (`left`)."""
+
+    question: DirectQuestion
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceAsked:
+    """Somebody wants the device to speak; `done` is told why it cannot, None if it will."""
+
+    announcement: Announcement
+    done: "asyncio.Future[str | None]"
+
+
+Request = ForgetAsked | AnnounceAsked | Asked
+Item = Arrived | Request
+
+
 class Inbox:
     """Takes up to `max_messages` messages and `MAX_BYTES` of payload."""
 
     def __init__(self, max_messages: int) -> None:
         self._max_messages = max_messages
-        self._items: deque[Arrived | ForgetAsked] = deque()
+        self._items: deque[Item] = deque()
         self._bytes = 0
         self._overflowing = False
 
@@ -48,8 +69,8 @@ class Inbox:
         self._items.append(arrived)
         return True
 
-    def put_request(self, asked: ForgetAsked) -> None:
-        """Take an operator's request, for which there is always room: there are few of them."""
+    def put_request(self, asked: Request) -> None:
+        """Take what is asked in this process, for which there is always room: whoever asks bounds it."""
         self._items.append(asked)
 
     def first_overflow(self) -> bool:
@@ -57,7 +78,7 @@ class Inbox:
         first, self._overflowing = not self._overflowing, True
         return first
 
-    def take(self) -> Arrived | ForgetAsked:
+    def take(self) -> Item:
         """Return the oldest; there must be one."""
         item = self._items.popleft()
         if isinstance(item, Arrived):

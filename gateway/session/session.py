@@ -17,17 +17,19 @@ from gateway.pipeline.assemble import Assembler, AssemblyLimits
 from gateway.pipeline.speculation import SpeculationCounts
 from gateway.pipeline.turn_request import TurnServices
 from gateway.session.admission import Admission
+from gateway.session.announcing import Announcing
 from gateway.session.detection import Detection
+from gateway.session.direct import DirectQuestion
 from gateway.session.floor import CANCEL_WAIT_S, Floor
-from gateway.session.inbox import Arrived, ForgetAsked, Inbox
+from gateway.session.inbox import AnnounceAsked, Arrived, Asked, ForgetAsked, Inbox, Item
 from gateway.session.profile import Profile
 from gateway.session.records import Records
 from gateway.session.speculating import Speculating, listens_for_pauses
 from gateway.session.telling import Teller
-from gateway.session.texts import PendingText, Texts
 from gateway.session.utterances import Utterances
 from gateway.session.worker import Worker
-from gateway.values import DeviceAddress, DeviceId, TurnKind, end_of_speech_ms
+from gateway.values import Announcement, DeviceAddress, DeviceId, TurnKind, end_of_speech_ms
+from gateway.wire.announcements import parse_text
 from gateway.wire.frame import FIRST_GATEWAY_TURN
 from gateway.wire.messages import Abort, Forget, Played, parse_control, parse_hello
 from gateway.wire.topics import Leaf, Topics
@@ -44,6 +46,8 @@ class SessionServices:
     detector: SpeechDetector
     speculation: SpeculationCounts
     count_overflow: Callable[[], None]
+    told: Callable[[], Awaitable[None]]
+    """Waits until what has been emitted so far is published, or for a little while."""
 
 
 class Session:
@@ -84,7 +88,15 @@ class Session:
             self._records,
             self._teller,
         )
-        self._texts = Texts(settings.text_max_chars)
+        self._announcing = Announcing(
+            services.turns,
+            self._profile,
+            self._assembler,
+            self._admission,
+            self._utterances,
+            self._floor,
+            services.told,
+        )
 
     # From outside
 
@@ -114,8 +126,18 @@ class Session:
             StoreError: it could not be erased.
         """
         done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._inbox.put_request(ForgetAsked(done))
-        self._worker.stir()
+        self._take_request(ForgetAsked(done))
+        return await done
+
+    def ask(self, question: DirectQuestion) -> None:
+        """Have a question answered that comes not over MQTT; it interrupts as any other does."""
+        question.handed_to(lambda: self._take_request(Asked(question)))
+        self._take_request(Asked(question))
+
+    async def announce(self, announcement: Announcement) -> str | None:
+        """Have the device speak; return why it will not, if there is no room for it."""
+        done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._take_request(AnnounceAsked(announcement, done))
         return await done
 
     async def close(self) -> None:
@@ -123,6 +145,7 @@ class Session:
         await self._worker.close(CANCEL_WAIT_S)
         await self._utterances.drop()
         await self._floor.conclude(flush=False)
+        self._announcing.drop("the gateway ended")
         await self._records.settle(CANCEL_WAIT_S)
 
     # The worker
@@ -137,16 +160,17 @@ class Session:
             return True
         now = self._now()
         deadline = self._assembler.deadline
-        text_at = self._floor.played_out_at if self._text_is_next else None
         if deadline is not None and deadline <= now:
             await self._utterances.apply(self._assembler.tick(now), now)
-        elif text_at is not None and text_at <= now:
-            await self._start_pending(self._texts.take())
-        elif self._floor.free and deadline is None and text_at is None:
+            return True
+        self._floor.note_heard_out()
+        if await self._announcing.step(now):
+            return True
+        moments = [at for at in (deadline, self._floor.heard_out_at, self._announcing.next_at) if at is not None]
+        if self._floor.free and not moments:
             self._detection.release()
             return False
-        else:
-            await self._worker.wait(min((at for at in (deadline, text_at) if at is not None), default=None), now)
+        await self._worker.wait(min(moments, default=None), now)
         return True
 
     def _log_defect(self, defect: Exception) -> None:
@@ -154,14 +178,18 @@ class Session:
         log.error("session %s: an unexpected defect", self.id, exc_info=defect)
         self._tell(DeviceFault(ErrorCode.INTERNAL, Stage.RECEIVE, "an unexpected defect; see the log"))
 
-    @property
-    def _text_is_next(self) -> bool:
-        return bool(self._texts) and self._floor.free and not self._utterances.is_open
-
-    async def _handle(self, item: Arrived | ForgetAsked) -> None:
+    async def _handle(self, item: Item) -> None:
         if isinstance(item, ForgetAsked):
             await self._get_to_know()
             await self._answer_forget(item.done)
+            return
+        if isinstance(item, AnnounceAsked):
+            await self._get_to_know()
+            item.done.set_result(self._announcing.put(item.announcement))
+            return
+        if isinstance(item, Asked):
+            await self._get_to_know()
+            await self._answer_directly(item.question)
             return
         if item.leaf in (Leaf.IN, Leaf.HELLO, Leaf.ONLINE):
             self._profile.spells_itself(item.spelling)
@@ -195,6 +223,8 @@ class Session:
     # What arrives
 
     async def _on_audio(self, arrived: Arrived) -> None:
+        # Whoever speaks is there, whatever a will said.
+        self._announcing.device_is_offline = False
         await self._utterances.apply(self._assembler.receive(arrived.payload, arrived.at), arrived.at)
 
     async def _on_hello(self, arrived: Arrived) -> None:
@@ -221,6 +251,7 @@ class Session:
         payload = arrived.payload
         if payload not in (b"online", b"offline"):
             raise DeviceFault(ErrorCode.BAD_JSON, Stage.RECEIVE, "the online topic takes the text online or offline")
+        self._announcing.device_is_offline = payload == b"offline"
         self._services.turns.emit(PresenceChanged(self.address, online=payload == b"online"))
 
     async def _on_control(self, arrived: Arrived) -> None:
@@ -229,7 +260,7 @@ class Session:
             raise _too_large("control", len(payload), self._settings.hello_max_bytes)
         match parse_control(payload):
             case Abort():
-                self._texts.clear()
+                self._announcing.drop("the device was told to stop")
                 await self._utterances.apply(self._assembler.cancel(), arrived.at)
                 await self._floor.stop()
             case Played() as played:
@@ -238,10 +269,10 @@ class Session:
                 await self._forget()
 
     async def _on_say(self, arrived: Arrived) -> None:
-        self._texts.put(TurnKind.SAY, arrived.payload)
+        self._announce(TurnKind.SAY, arrived.payload)
 
     async def _on_ask(self, arrived: Arrived) -> None:
-        self._texts.put(TurnKind.ASK, arrived.payload)
+        self._announce(TurnKind.ASK, arrived.payload)
 
     _handlers: dict[Leaf, Callable[["Session", Arrived], Awaitable[None]]] = {  # noqa: RUF012 - never changed
         Leaf.IN: _on_audio,
@@ -252,12 +283,11 @@ class Session:
         Leaf.ASK: _on_ask,
     }
 
-    async def _start_pending(self, pending: PendingText) -> None:
-        turn = self._assembler.take_gateway_turn()
-        admitted = await self._admission.begin().admitted()
-        form, language = self._profile.form_of_texts, pending.language
-        request = self._profile.turn_request(admitted, turn, pending.kind, form, language=language, text=pending.text)
-        self._floor.start(request)
+    def _announce(self, kind: TurnKind, payload: bytes) -> None:
+        spoken = parse_text(payload, self._settings.text_max_chars)
+        refusal = self._announcing.put(spoken.announcement(kind, new_id(), self._settings.announcement_ttl_s))
+        if refusal is not None:
+            raise DeviceFault(ErrorCode.BUSY, Stage.RECEIVE, refusal, retryable=True)
 
     # Erasing
 

@@ -1,10 +1,11 @@
 """What a device says: the steps of its assembler become the utterance that is open, and a turn that answers it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gateway.errors import DeviceFault
+from gateway.errors import BrokerUnavailable, DeviceFault
 from gateway.events import Listening
 from gateway.pipeline.assemble import (
     Assembler,
@@ -21,12 +22,26 @@ from gateway.pipeline.assemble import (
 from gateway.pipeline.turn_request import TurnServices
 from gateway.session.admission import Admission, Opening
 from gateway.session.detection import Detection
+from gateway.session.direct import DirectQuestion
 from gateway.session.floor import Floor
 from gateway.session.profile import Profile
 from gateway.session.records import Records
 from gateway.session.speculating import Speculating
 from gateway.session.telling import Teller
-from gateway.values import DeviceAddress, Outcome, ReplyForm, TurnKind, TurnRecord
+from gateway.values import (
+    Codec,
+    DeviceAddress,
+    EndedBy,
+    Outcome,
+    ReplyForm,
+    TurnKind,
+    TurnRecord,
+    Utterance,
+)
+from gateway.wire.frame import FIRST_GATEWAY_TURN, Flag, Frame, FrameCodec, encode
+
+UNPACED_MS = 24 * 3600 * 1000
+"""What whoever asks in this process holds of a reply: all of it, as soon as it is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,13 @@ class Utterances:
                     probabilities = await self._detection.probabilities(step)
                     await self.apply(self._assembler.hear(probabilities, at), at)
 
+    async def answer_directly(self, question: DirectQuestion, turn: int) -> None:
+        """Answer a question that did not come over MQTT. What the device said over MQTT stays how it speaks."""
+        await self._begin(turn)
+        audio = question.audio
+        utterance = Utterance(turn, ReplyForm.STREAM, Codec.FILE, 0, (audio,), EndedBy.MARKER, len(audio))
+        await self._answer(turn, ReplyForm.STREAM, closed=Closed(utterance, 0.0, too_long=False), direct=question)
+
     async def drop(self) -> None:
         """End unanswered the utterance that is being recorded, if one is."""
         self._speculating.drop()
@@ -110,6 +132,17 @@ class Utterances:
             recording.device, recording.turn, TurnKind.SPEECH, Outcome.INTERRUPTED, recording.started_at
         )
         await self._records.end(record, admitted.epoch)
+
+    async def cut_off(self, at: float) -> None:
+        """End what is being said, unanswered, since something is to be spoken that cannot wait. A device that sends
+        frames is told to drop its turn: it takes no other reply while it records."""
+        if self._open is not None and self._open.turn < FIRST_GATEWAY_TURN:
+            frame = Frame(self._open.turn, 0, Flag.CANCEL, FrameCodec.MP3, self._profile.limits.rate)
+            with suppress(BrokerUnavailable):  # then nothing else is heard either
+                await self._services.broker.publish(
+                    self._profile.topic, encode(frame), qos=self._services.settings.mqtt_qos_out
+                )
+        await self.apply(self._assembler.cancel(), at)
 
     def conversation_erased(self) -> None:
         """What is being said belongs to a new conversation."""
@@ -126,13 +159,22 @@ class Utterances:
         self._services.engines.prepare()
 
     async def _answer(
-        self, turn: int, form: ReplyForm, *, closed: Closed | None = None, fault: DeviceFault | None = None
+        self,
+        turn: int,
+        form: ReplyForm,
+        *,
+        closed: Closed | None = None,
+        fault: DeviceFault | None = None,
+        direct: DirectQuestion | None = None,
     ) -> None:
         opening = self._admission.begin() if self._open is None else self._open.opening
         admitted = await opening.admitted()
         request = self._profile.turn_request(
             admitted, turn, TurnKind.SPEECH, form, closed=closed, fault=fault, ahead=self._speculating.take()
         )
+        if direct is not None:
+            limits = replace(request.limits, payload=None, buffer_ms=UNPACED_MS)
+            request = replace(request, limits=limits, send=direct.send)
         # Until here what was heard is still an open utterance: to end now is to end it, and that is told.
         self._open = None
         self._floor.start(request)
