@@ -100,6 +100,10 @@ class SessionLimitReached(StoreError):
     """As many conversations are kept as may be; this one would be new."""
 
 
+class PersonalityLimitReached(StoreError):
+    """As many devices and groups have a personality as may; this one would be new."""
+
+
 class BrokerUnavailable(GatewayError):
     """The broker cannot be reached, or did not take a message in time."""
 

@@ -8,6 +8,7 @@ followed by the persona that it gives), the settings. A device has one persona: 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, time
 from string import Formatter
 from typing import Annotated, Any
@@ -77,6 +78,7 @@ def _text(longest: int) -> Any:
 
 Prompt = Annotated[str, AfterValidator(check_prompt)]
 GroupName = Annotated[str, AfterValidator(check_group)]
+_PROMPT = StringConstraints(min_length=1, max_length=PROMPT_MAX_CHARS, pattern=r"^[^\x00]*$")
 _Name = Annotated[str, _text(64)]
 _Choice = Annotated[str, _text(200)]
 _Names = (BeforeValidator(_as_tuple), AfterValidator(_without_repetition))
@@ -92,7 +94,7 @@ class Personality(BaseModel):
     groups: Annotated[tuple[GroupName, ...], Field(max_length=GROUPS_MAX), *_Names] | None = Field(
         default=None, description="the groups that a device is in, the strongest first"
     )
-    system_prompt: Annotated[Prompt, StringConstraints(min_length=1, max_length=PROMPT_MAX_CHARS)] | None = Field(
+    system_prompt: Annotated[Prompt, _PROMPT] | None = Field(
         default=None, description="template; may use {device} {name} {language} {date} {time}"
     )
     language: Annotated[str, StringConstraints(pattern=r"^([a-z]{2,3}|auto)$")] | None = Field(
@@ -141,6 +143,17 @@ class Personality(BaseModel):
 
 UNSAID = Personality()
 """The personality of whom nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the database keeps for one device: what is said of it, and of its groups by their names."""
+
+    device: Personality = UNSAID
+    groups: Mapping[str, Personality] = field(default_factory=dict)
+
+
+NOTHING_KEPT = Kept()
 
 
 def effective(

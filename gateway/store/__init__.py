@@ -1,6 +1,7 @@
 """Conversations, messages, turns and cached answers in SQLite or PostgreSQL."""
 
 from gateway.store.cache import input_hash
+from gateway.store.personalities import device_target, group_target
 from gateway.store.records import (
     ActiveSession,
     CachedAnswer,
@@ -25,5 +26,7 @@ __all__ = [
     "Store",
     "StoreStatistics",
     "StoredMessage",
+    "device_target",
+    "group_target",
     "input_hash",
 ]

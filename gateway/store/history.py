@@ -1,7 +1,7 @@
 """Conversations as they grow: opening one, appending a turn, reading what was said."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from peewee import Case, Database
 
 from gateway.errors import SessionLimitReached
-from gateway.store import cache, counters
+from gateway.store import cache, counters, personalities
 from gateway.store.counters import Counter
 from gateway.store.models import Conversation, MessageRow, TurnRow
 from gateway.store.records import OpenConversation, Recollection, StoredMessage
@@ -27,13 +27,20 @@ from gateway.values import (
 
 
 def begin_turn(
-    db: Database, device: DeviceAddress, sessions_max: int, now: datetime, messages: int, answers: int
+    db: Database,
+    device: DeviceAddress,
+    sessions_max: int,
+    now: datetime,
+    messages: int,
+    answers: int,
+    groups: Sequence[str] = (),
 ) -> OpenConversation:
-    """All that a turn asks of its conversation, in one go: the newest `messages`, and which questions (at most
-    `answers`) have an answer that is kept."""
+    """All that a turn asks of its conversation, in one go: the newest `messages`, which questions (at most `answers`)
+    have an answer that is kept, and what is said of the device, which is in `groups` unless otherwise said."""
     epoch = open_session(db, device, sessions_max, now)
     said = tuple(history(db, device.id, messages)) if messages else ()
-    return OpenConversation(epoch, said, cache.answered(db, device.id, answers) if answers else frozenset())
+    answered = cache.answered(db, device.id, answers) if answers else frozenset()
+    return OpenConversation(epoch, said, answered, personalities.kept(db, device.id, groups))
 
 
 def open_session(db: Database, device: DeviceAddress, sessions_max: int, now: datetime) -> int:

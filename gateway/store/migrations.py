@@ -80,11 +80,17 @@ def _one_index_by_conversation(execute: Execute) -> None:
         execute(f"ALTER TABLE {table} ADD PRIMARY KEY (session_id, id)", postgres_only=True)
 
 
+def _personalities(execute: Execute) -> None:
+    """No reference to the conversations: what an operator said of a device outlives what was said to it."""
+    execute("CREATE TABLE personalities (target TEXT PRIMARY KEY, said {json} NOT NULL)")
+
+
 MIGRATIONS: tuple[Callable[[Execute], None], ...] = (
     _base,
     _indexes_for_figures_and_eviction,
     _how_the_device_speaks,
     _one_index_by_conversation,
+    _personalities,
 )
 """Step n, counted from 1, brings a database of version n - 1 to version n."""
 

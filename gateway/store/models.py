@@ -126,6 +126,16 @@ class CounterRow(Model):
         table_name = "counters"
 
 
+class PersonalityRow(Model):
+    """What an operator said of a device or of a group: `target` is `device:<id>` or `group:<name>`."""
+
+    target = TextField(primary_key=True)
+    said = JsonField()
+
+    class Meta:
+        table_name = "personalities"
+
+
 class SchemaVersion(Model):
     """One row: how many of the migrations have been run."""
 
@@ -136,4 +146,4 @@ class SchemaVersion(Model):
         primary_key = False
 
 
-MODELS = (Conversation, MessageRow, TurnRow, CacheRow, CounterRow, SchemaVersion)
+MODELS = (Conversation, MessageRow, TurnRow, CacheRow, CounterRow, PersonalityRow, SchemaVersion)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from gateway.personality import NOTHING_KEPT, Kept
 from gateway.values import DeviceId, Message, Outcome, ReplyForm, Role
 
 
@@ -50,12 +51,13 @@ class Recollection:
 
 @dataclass(frozen=True, slots=True)
 class OpenConversation:
-    """What a turn is told of its conversation: the `epoch` to be written under, the newest messages, oldest first, and
-    the hashes of the questions whose answers are kept (see `input_hash`)."""
+    """What a turn is told of its conversation: the `epoch` to be written under, the newest messages, oldest first,
+    the hashes of the questions whose answers are kept (see `input_hash`), and what operators said of the device."""
 
     epoch: int
     history: tuple[Message, ...] = ()
     answered: frozenset[str] = frozenset()
+    kept: Kept = NOTHING_KEPT
 
 
 @dataclass(frozen=True, slots=True)

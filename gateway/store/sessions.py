@@ -10,7 +10,7 @@ from gateway.store import counters
 from gateway.store.counters import Counter
 from gateway.store.models import CacheRow, Conversation, MessageRow, TurnRow
 from gateway.store.records import ErasedSession, SessionSummary, Thinned
-from gateway.values import DeviceId
+from gateway.values import DeviceAddress, DeviceId
 
 _DOOMED = -1
 """The epoch of a conversation that is being erased. None is ever made with it, and none is committed with it."""
@@ -30,6 +30,12 @@ def sessions(db: Database, limit: int, offset: int) -> list[SessionSummary]:
 def session(db: Database, session_id: DeviceId) -> SessionSummary | None:
     row = Conversation.select().where(Conversation.session_id == session_id).dicts().first(db)
     return None if row is None else _summary(row)
+
+
+def addresses(db: Database) -> list[DeviceAddress]:
+    """Every device that has a conversation, in the order of their ids."""
+    rows = Conversation.select(Conversation.session_id, Conversation.spelling).order_by(Conversation.session_id)
+    return [DeviceAddress(*row) for row in rows.tuples().execute(db)]
 
 
 def forget(db: Database, session_id: DeviceId, rows: int) -> ErasedSession | Thinned | None:

@@ -1,12 +1,13 @@
 """The store as the gateway and the command line see it: asynchronous, with one error for whatever goes wrong."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from gateway.store import cache, history, sessions, statistics
+from gateway.personality import Kept, Personality
+from gateway.store import cache, history, personalities, sessions, statistics
 from gateway.store.database import parse_url
 from gateway.store.migrations import migrate
 from gateway.store.records import (
@@ -78,15 +79,23 @@ class Store:
     # A conversation
 
     async def begin_turn(
-        self, device: DeviceAddress, sessions_max: int, now: datetime, *, messages: int, answers: int
+        self,
+        device: DeviceAddress,
+        sessions_max: int,
+        now: datetime,
+        *,
+        messages: int,
+        answers: int,
+        groups: Sequence[str] = (),
     ) -> OpenConversation:
         """Open the conversation as `open_session` does, and read in the same go what its next turn asks: the newest
-        `messages`, and which of at most `answers` questions are answered in the cache.
+        `messages`, which of at most `answers` questions are answered in the cache, and what is said of the device,
+        which is in `groups` unless otherwise said.
 
         Raises:
             SessionLimitReached: there is none, and `sessions_max` are kept already.
         """
-        return await self._worker.run_soon(history.begin_turn, device, sessions_max, now, messages, answers)
+        return await self._worker.run_soon(history.begin_turn, device, sessions_max, now, messages, answers, groups)
 
     async def open_session(self, device: DeviceAddress, sessions_max: int, now: datetime) -> int:
         """The epoch of the device's conversation, which is made if there is none.
@@ -174,6 +183,37 @@ class Store:
 
     async def statistics(self, now: datetime) -> StoreStatistics:
         return await self._worker.run(statistics.statistics, now)
+
+    # What operators said of devices and groups, each named by `device_target` or `group_target`
+
+    async def kept(self, device: DeviceId, groups: Sequence[str] = ()) -> Kept:
+        """What is said of a device and of its groups: `groups`, unless otherwise said."""
+        return await self._worker.run(personalities.kept, device, groups)
+
+    async def personality(self, target: str) -> Personality:
+        """What is said of one device or group."""
+        return await self._worker.run(personalities.said, target)
+
+    async def personalities(self) -> dict[str, Personality]:
+        """All that is said, by target."""
+        return await self._worker.run(personalities.everything)
+
+    async def change_personality(self, target: str, changes: Mapping[str, Any], rows_max: int) -> Personality:
+        """Say the values of `changes` of `target`, and no longer those that are None there; return what is said now.
+
+        Raises:
+            PersonalityLimitReached: it is a new one, and `rows_max` are kept.
+        """
+        return await self._worker.run(personalities.change, target, changes, rows_max)
+
+    async def members(self, group: str, configured: Collection[DeviceId] = ()) -> list[DeviceAddress]:
+        """The devices of a group: those of which that is said, and of the `configured` ones those of which nothing
+        else is."""
+        return await self._worker.run(personalities.members, group, configured)
+
+    async def addresses(self) -> list[DeviceAddress]:
+        """Every device that has a conversation."""
+        return await self._worker.run(sessions.addresses)
 
     # Answers given before
 
