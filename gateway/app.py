@@ -171,6 +171,7 @@ class Gateway:
                 detector=detector,
                 speculation=self._speculation,
                 count_overflow=self._count_overflow,
+                told=self._publisher.told,
             )
         )
         self._operations = Operations(

@@ -151,6 +151,14 @@ class Settings(BaseSettings):
     turns_per_minute: Count = Field(30, description="Turns that one device may begin in a minute")
     sessions_max: Count = Field(10_000, description="Conversations kept; a new device beyond them is told `busy`")
 
+    # Announcements
+    announcement_ttl_s: float = Field(
+        300.0, gt=0, le=86_400, description="How long an announcement may wait to be begun that does not say so itself"
+    )
+    announcement_devices_max: Count = Field(
+        100, description="Devices that one announcement may go to; those beyond are told to whoever asked"
+    )
+
     # Replies
     reply_rate: Literal[16000, 22050, 24000, 32000, 44100, 48000] = Field(
         24000, description="Sample rate of replies in Hz, unless the device's hello asks for another"

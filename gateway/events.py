@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.errors import ErrorCode, Stage
-from gateway.values import DeviceAddress, TurnRecord
+from gateway.values import Announcement, AnnouncementStatus, DeviceAddress, TurnRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,18 @@ class PresenceChanged:
     online: bool
 
 
+@dataclass(frozen=True, slots=True)
+class AnnouncementChanged:
+    """An announcement has come so far on one device. `turn` is the turn that speaks it, None outside any; `reason` says
+    why it was not spoken whole."""
+
+    device: DeviceAddress
+    announcement: Announcement
+    status: AnnouncementStatus
+    turn: int | None = None
+    reason: str = ""
+
+
 FORGET = "forget"
 CLEANUP = "cleanup"
 
@@ -113,6 +125,7 @@ Event = (
     | Failed
     | TurnEnded
     | PresenceChanged
+    | AnnouncementChanged
     | SessionsErased
 )
 Listener = Callable[[Event], None]

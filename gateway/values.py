@@ -167,6 +167,48 @@ class TurnKind(StrEnum):
     SAY = "say"
 
 
+class Priority(StrEnum):
+    """How much an announcement matters; the least first."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    URGENT = "urgent"
+    """It interrupts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A text for a device to speak (`say`) or to answer (`ask`), whoever sent it.
+
+    `language` None means the device's. `ttl_s` is how many seconds it may wait to be begun. `volume`, from 0 to 100, is
+    a hint to the device.
+    """
+
+    id: str
+    kind: TurnKind
+    text: str
+    language: str | None = None
+    priority: Priority = Priority.NORMAL
+    ttl_s: float = 300.0
+    volume: int | None = None
+
+
+class AnnouncementStatus(StrEnum):
+    """What has become of an announcement on one device."""
+
+    QUEUED = "queued"
+    STARTED = "started"
+    DONE = "done"
+    """It has been spoken, as far as the gateway can know."""
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    DISPLACED = "displaced"
+    """It waited, and gave way to one of a higher priority."""
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Timings:
     """Milliseconds. `received` is from the first message of the utterance to its end; each of the others is

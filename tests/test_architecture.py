@@ -27,12 +27,12 @@ SETTINGS = ("config", "settings_values", "settings_sources", "settings_reference
 
 PURE = (
     "values", "errors", "audio", "limits", "events", "personality",
-    "wire.adpcm", "wire.forms", "wire.frame", "wire.messages", "wire.opus", "wire.topics",
+    "wire.adpcm", "wire.announcements", "wire.forms", "wire.frame", "wire.messages", "wire.opus", "wire.topics",
     "pipeline.assemble", "pipeline.endpoint", "pipeline.following", "pipeline.framed", "pipeline.raw",
     "pipeline.sentences", "pipeline.silence", "pipeline.steps", "pipeline.wav",
     "provisioning.board", "provisioning.certificates", "provisioning.logins", "provisioning.password_file",
     "reports.live", "reports.stats", "device.mpeg", "device.playback", "engines.choice", "engines.encoder",
-    "simulator.plan",
+    "session.announcements", "simulator.plan",
 )  # fmt: skip
 """They do no input or output and read no clock: times are passed in."""
 

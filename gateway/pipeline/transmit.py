@@ -216,6 +216,8 @@ class Transmitter:
         if whole:
             await self._publish(whole)
             self._whole = True
+            # It was sent at once, and is played for as long as any other.
+            self._pacer.sent(self._clock(), self._milliseconds(len(reply)))
             self._count(whole)
             on_sent()
 

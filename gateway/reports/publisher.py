@@ -31,6 +31,8 @@ AUDIO_FIRST_S = 0.005
 """What happens is told this much later, all of it at once: the answer's first audio, which somebody waits for, does not
 stand behind the news of it."""
 
+TOLD_S = 1.0
+
 Statistics = Callable[[], Awaitable[dict[str, Any]]]
 
 
@@ -114,6 +116,21 @@ class Publisher:
             task.cancel()
         await asyncio.wait({publishing, *self._unacknowledged})
         self._tasks = []
+
+    async def told(self) -> None:
+        """Wait until what has been emitted so far is published, for at most `TOLD_S`: for what must come before the
+        audio."""
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def mark() -> None:
+            if not reached.done():
+                reached.set_result(None)
+
+        self._put(mark)
+        self._wake.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TOLD_S):
+                await reached
 
     def route(self, incoming: Incoming) -> bool:
         """Take notice of what others do with `state` topics; False if it is no such topic.

@@ -17,11 +17,11 @@ from gateway.pipeline.assemble import Assembler, AssemblyLimits
 from gateway.pipeline.speculation import SpeculationCounts
 from gateway.pipeline.turn_request import TurnServices
 from gateway.session.admission import Admission
-from gateway.session.announcing import Announcing
+from gateway.session.announcing import Announcing, new_announcement_id
 from gateway.session.detection import Detection
 from gateway.session.direct import DirectQuestion
 from gateway.session.floor import CANCEL_WAIT_S, Floor
-from gateway.session.inbox import AnnounceAsked, Arrived, Asked, ForgetAsked, Inbox, Item
+from gateway.session.inbox import AnnounceAsked, Arrived, Asked, ForgetAsked, Inbox, Item, Request
 from gateway.session.profile import Profile
 from gateway.session.records import Records
 from gateway.session.speculating import Speculating, listens_for_pauses
@@ -139,6 +139,10 @@ class Session:
         done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._take_request(AnnounceAsked(announcement, done))
         return await done
+
+    def _take_request(self, asked: Request) -> None:
+        self._inbox.put_request(asked)
+        self._worker.stir()
 
     async def close(self) -> None:
         """End what runs: a reply that is being spoken gets its end, and its record is written."""
@@ -285,9 +289,17 @@ class Session:
 
     def _announce(self, kind: TurnKind, payload: bytes) -> None:
         spoken = parse_text(payload, self._settings.text_max_chars)
-        refusal = self._announcing.put(spoken.announcement(kind, new_id(), self._settings.announcement_ttl_s))
+        ttl_s = self._settings.announcement_ttl_s
+        refusal = self._announcing.put(spoken.announcement(kind, new_announcement_id(), ttl_s))
         if refusal is not None:
             raise DeviceFault(ErrorCode.BUSY, Stage.RECEIVE, refusal, retryable=True)
+
+    async def _answer_directly(self, question: DirectQuestion) -> None:
+        if not question.left:
+            question.turn = self._assembler.take_gateway_turn()
+            await self._utterances.answer_directly(question, question.turn)
+        elif question.turn is not None and question.turn == self._floor.number:
+            await self._floor.stop()
 
     # Erasing
 

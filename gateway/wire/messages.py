@@ -25,6 +25,7 @@ from pydantic_core import from_json
 
 from gateway.errors import DeviceFault, ErrorCode, Stage
 from gateway.events import (
+    AnnouncementChanged,
     EnginePassedOver,
     Event,
     Failed,
@@ -47,7 +48,9 @@ Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 """An ISO 639 code."""
 
 
-class _Incoming(BaseModel):
+class IncomingMessage(BaseModel):
+    """What somebody sends; unknown keys are ignored."""
+
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
@@ -55,14 +58,14 @@ Number = Annotated[int, Field(strict=False)]
 """An integer; a firmware that writes 2000.0 or "2000" means 2000."""
 
 
-class ReplyWish(_Incoming):
+class ReplyWish(IncomingMessage):
     """How the device wants its replies: `rate` in Hz, `bitrate_kbps` or the nearest that MP3 has at that rate."""
 
     rate: Literal[16000, 22050, 24000, 32000, 44100, 48000] | None = None
     bitrate_kbps: Annotated[Number, Field(ge=8, le=320)] | None = None
 
 
-class Hello(_Incoming):
+class Hello(IncomingMessage):
     """What the device is and can take. None or empty: it did not say."""
 
     v: Literal[1]
@@ -121,13 +124,13 @@ class Hello(_Incoming):
         return self.reply.bitrate_kbps
 
 
-class Abort(_Incoming):
+class Abort(IncomingMessage):
     """Stop what is being recorded, thought or spoken."""
 
     type: Literal["abort"]
 
 
-class Played(_Incoming):
+class Played(IncomingMessage):
     """What has been heard of the reply to `turn`: up to frame `seq`, or all of it when `end`."""
 
     type: Literal["played"]
@@ -142,17 +145,10 @@ class Played(_Incoming):
         return self
 
 
-class Forget(_Incoming):
+class Forget(IncomingMessage):
     """Erase this device's conversation and cache."""
 
     type: Literal["forget"]
-
-
-class SpokenText(_Incoming):
-    """A text to speak or to answer. `language` None: the device's."""
-
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")]
-    language: Language | None = None
 
 
 Control = Abort | Played | Forget
@@ -168,7 +164,7 @@ def parse_hello(payload: bytes | Mapping[str, Any]) -> Hello:
     Raises:
         DeviceFault: `bad_json`; it is no JSON object, or not of version 1.
     """
-    raw = _object("hello", payload) if isinstance(payload, bytes) else dict(payload)
+    raw = parse_object("hello", payload) if isinstance(payload, bytes) else dict(payload)
     said = {key: value for key, value in raw.items() if value is not None or key == "v"}
     ignored: list[str] = []
     while True:
@@ -177,8 +173,8 @@ def parse_hello(payload: bytes | Mapping[str, Any]) -> Hello:
         except ValidationError as exc:
             key, *within = exc.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]
             if key not in said or key == "v":
-                raise _bad_json("hello", _reason(exc)) from exc
-            ignored.append(_reason(exc))
+                raise bad_json("hello", reason_of(exc)) from exc
+            ignored.append(reason_of(exc))
             wrong = said.pop(key)
             if within and isinstance(wrong, dict):
                 said[key] = {name: value for name, value in wrong.items() if name != within[0]}
@@ -195,27 +191,9 @@ def parse_control(payload: bytes) -> Control:
         DeviceFault: `bad_json`; also for an unknown `type`.
     """
     try:
-        return _CONTROL.validate_python(_object("control", payload))
+        return _CONTROL.validate_python(parse_object("control", payload))
     except ValidationError as exc:
-        raise _bad_json("control", _reason(exc)) from exc
-
-
-def parse_text(payload: bytes, max_chars: int) -> SpokenText:
-    """Read `say` or `ask`: plain text in UTF-8, or JSON if it begins with `{`.
-
-    Raises:
-        DeviceFault: `bad_json`; it is neither, empty, or longer than `max_chars`.
-    """
-    try:
-        body = _object("text", payload) if payload.startswith(b"{") else {"text": payload.decode()}
-        spoken = SpokenText.model_validate(body)
-    except UnicodeDecodeError as exc:
-        raise _bad_json("text", f"byte {exc.start} is not UTF-8") from exc
-    except ValidationError as exc:
-        raise _bad_json("text", _reason(exc)) from exc
-    if len(spoken.text) > max_chars:
-        raise _bad_json("text", f"{len(spoken.text)} characters are more than {max_chars}")
-    return spoken
+        raise bad_json("control", reason_of(exc)) from exc
 
 
 def event_json(event: Event, now: datetime) -> bytes | None:
@@ -235,6 +213,8 @@ def event_json(event: Event, now: datetime) -> bytes | None:
         case Failed():
             what = {"code": event.code, "stage": event.stage, "message": event.message, "retryable": event.retryable}
             return _event("error", event.device, event.turn, now, **what)
+        case AnnouncementChanged():
+            return _event("announcement", event.device, event.turn, now, **_announcement(event))
         case TurnEnded():
             return _event("done", event.record.device, event.record.turn, now, **_done(event.record))
         case _:
@@ -280,7 +260,16 @@ def _done(record: TurnRecord) -> dict[str, Any]:
     }
 
 
-def _event(kind: str, device: DeviceAddress | None, turn: int | None, now: datetime, **what: object) -> bytes:
+def _announcement(event: AnnouncementChanged) -> dict[str, Any]:
+    announcement = event.announcement
+    what: dict[str, Any] = {"id": announcement.id, "kind": announcement.kind, "status": event.status}
+    what["priority"] = announcement.priority
+    if announcement.volume is not None:
+        what["volume"] = announcement.volume
+    return {**what, "reason": event.reason} if event.reason else what
+
+
+def _event(kind: str, device: DeviceAddress | None, turn: int | None, now: datetime, /, **what: object) -> bytes:
     head = {"event": kind, "turn": turn, "session_id": device and device.id, "ts": _timestamp(now)}
     return _json({**head, **what})
 
@@ -294,25 +283,27 @@ def _timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _object(what: str, payload: bytes) -> dict[str, Any]:
+def parse_object(what: str, payload: bytes) -> dict[str, Any]:
     """Parse a JSON object that can be stored: PostgreSQL takes neither NUL characters nor infinite numbers."""
     try:
         body = from_json(payload, allow_inf_nan=False)
         written = json.dumps(body, allow_nan=False)
     except ValueError as exc:
-        raise _bad_json(what, str(exc)) from exc
+        raise bad_json(what, str(exc)) from exc
     if not isinstance(body, dict):
-        raise _bad_json(what, "it is a JSON object, {…}")
+        raise bad_json(what, "it is a JSON object, {…}")
     if "\\u0000" in written:
-        raise _bad_json(what, "a NUL character")
+        raise bad_json(what, "a NUL character")
     return body
 
 
-def _reason(error: ValidationError) -> str:
+def reason_of(error: ValidationError) -> str:
+    """Say what is wrong first: the key, and why."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(map(str, first["loc"]))
     return f"{where}: {first['msg']}" if where else first["msg"]
 
 
-def _bad_json(what: str, reason: str) -> DeviceFault:
+def bad_json(what: str, reason: str) -> DeviceFault:
+    """The fault of a message that is `what` (hello, say) and cannot be taken."""
     return DeviceFault(ErrorCode.BAD_JSON, Stage.RECEIVE, f"{what}: {reason}")

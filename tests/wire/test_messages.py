@@ -32,7 +32,6 @@ from gateway.wire.messages import (
     event_json,
     parse_control,
     parse_hello,
-    parse_text,
     state_json,
 )
 
@@ -190,36 +189,9 @@ def test_a_control_that_is_not_understood_says_what_would_be(payload: bytes, hin
     assert hint in refused(parse_control, payload)
 
 
-def test_say_and_ask_take_text_or_json() -> None:
-    plain = parse_text(" ¿Qué hora es?\n".encode(), 100)
-    assert (plain.text, plain.language) == ("¿Qué hora es?", None)
-    both = parse_text(b'{"text":"Good morning","language":"en"}', 100)
-    assert (both.text, both.language) == ("Good morning", "en")
-    assert parse_text(b"[1, 2]", 100).text == "[1, 2]"
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"",
-        b"  \n",
-        b"\xff\xfe",
-        b"a\x00b",
-        b"{",
-        b'{"text":""}',
-        b'{"text":7}',
-        b'{"language":"es"}',
-        b"x" * 101,
-        b'{"text":"hola","language":"spanish"}',
-    ],
-)
-def test_text_that_cannot_be_spoken(payload: bytes) -> None:
-    refused(parse_text, payload, 100)
-
-
-@given(st.binary(max_size=60), st.sampled_from([b"", b"{", b'{"v":1,', b'{"type":', b'{"text":']))
+@given(st.binary(max_size=60), st.sampled_from([b"", b"{", b'{"v":1,', b'{"type":']))
 def test_garbage_is_never_more_than_bad_json(garbage: bytes, start: bytes) -> None:
-    for parse in (parse_hello, parse_control, lambda payload: parse_text(payload, 100)):
+    for parse in (parse_hello, parse_control):
         with suppress(DeviceFault):
             parse(start + garbage)
 
