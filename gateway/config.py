@@ -153,7 +153,7 @@ class Settings(BaseSettings):
 
     # Announcements
     announcement_ttl_s: float = Field(
-        300.0, gt=0, le=86_400, description="How long an announcement may wait to be begun that does not say so itself"
+        300.0, ge=1, le=86_400, description="How long an announcement may wait to be begun that does not say so itself"
     )
     announcement_devices_max: Count = Field(
         100, description="Devices that one announcement may go to; those beyond are told to whoever asked"
