@@ -10,15 +10,22 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.personality import Prompt
+from gateway.personality import NOTHING_KEPT, UNSAID, Kept, Personality, Prompt, effective
 from gateway.settings_values import (
+    check_devices,
     check_end_of_speech,
+    check_entity_pattern,
+    check_groups,
+    check_mcp_server,
     check_pattern,
+    check_personas,
     check_root_topic,
     check_timezone,
     decode_list,
 )
+    decode_table,
 
+from gateway.values import DeviceId
 DEFAULT_SYSTEM_PROMPT = (
     "You are the voice assistant of the device {name}. Answer in {language}, clearly and directly, in one to three"
     " short sentences that sound natural when spoken: no lists, no markup, no emoji. If you do not know, say so."
@@ -43,6 +50,7 @@ EndOfSpeech = Annotated[str, BeforeValidator(check_end_of_speech)]
 
 class Settings(BaseSettings):
     """The gateway's settings. Durations are in the unit that the name ends in."""
+Personalities = dict[str, Personality]
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -162,6 +170,17 @@ class Settings(BaseSettings):
     # Replies
     reply_rate: Literal[16000, 22050, 24000, 32000, 44100, 48000] = Field(
         24000, description="Sample rate of replies in Hz, unless the device's hello asks for another"
+    # Who answers, where it is not the same for every device (docs/personality.md)
+    personas: Annotated[Personalities, BeforeValidator(decode_table), AfterValidator(check_personas)] = Field(
+        {}, description="Tables of values that devices and groups have together, by a name: [personas.butler]"
+    )
+    groups: Annotated[Personalities, BeforeValidator(decode_table), AfterValidator(check_groups)] = Field(
+        {}, description="Tables of values for the devices of a group, by its name: [groups.upstairs]"
+    )
+    devices: Annotated[Personalities, BeforeValidator(decode_table), AfterValidator(check_devices)] = Field(
+        {}, description="Tables of values for one device, by its id in any spelling: [devices.kitchen]"
+    )
+
     )
     reply_bitrate_kbps: Literal[16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128] = Field(
         48, description="Bit rate of replies, unless the device's hello asks for another"
@@ -186,3 +205,12 @@ class Settings(BaseSettings):
 def database_url(settings: Settings) -> str:
     """The database in effect: the one set, else a SQLite file in the data folder."""
     return settings.database_url or f"sqlite:///{settings.data_dir / 'gateway.db'}"
+
+
+def personality_of(
+    settings: Settings, device: DeviceId, kept: Kept = NOTHING_KEPT, hello: Personality = UNSAID
+) -> Personality:
+    """What holds for a device: of it and of its groups what the database keeps counts before what is configured."""
+    own = kept.device.over(settings.devices.get(device, UNSAID))
+    groups = (kept.groups.get(name, UNSAID).over(settings.groups.get(name, UNSAID)) for name in own.groups or ())
+    return effective(own, hello, tuple(groups), settings.personas)

@@ -14,6 +14,7 @@ from string import Formatter
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 
 PROMPT_PLACEHOLDERS = ("device", "name", "language", "date", "time")
 PROMPT_MAX_CHARS = 8000
@@ -172,6 +173,17 @@ def effective(
             persona = group.persona
             found = found.over(personas.get(persona, UNSAID))
     return found
+
+
+def reason(details: ErrorDetails) -> str:
+    """Say what is wrong with a value that was refused, for whoever gave it."""
+    match details["type"]:
+        case "value_error":
+            return str(details["ctx"]["error"])
+        case "extra_forbidden":
+            return f"there is no such value; there are: {', '.join(Personality.model_fields)}"
+        case _:
+            return details["msg"].replace("Input should", "should").replace("String should", "should")
 
 
 def recalled(said: Mapping[str, Any]) -> Personality:

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config import Settings
 from gateway.errors import ConfigurationError
+from gateway.personality import reason
 from gateway.settings_values import nearest
 
 ENV_PREFIX = Settings.model_config["env_prefix"]
@@ -165,9 +166,16 @@ def allowed(name: str) -> str:
         return f"text that matches {pattern}" if pattern else "text"
     return "a list of texts" if get_origin(kind) is tuple else "a path"
 
+    if is_table(name):
+        return "a table of tables"
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
+def is_table(name: str) -> bool:
+    """Whether the setting `name` is a table: in the environment and on the command line it is written as JSON."""
+    return get_origin(Settings.model_fields[name].annotation) is dict
+
+
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read {file}: {error}") from error
@@ -194,5 +202,10 @@ def _unknown(origin: Origin) -> str:
 
 def _wrong(details: ErrorDetails, origin: Origin) -> str:
     name = str(details["loc"][0])
-    reason = str(details["ctx"]["error"]) if details["type"] == "value_error" else f"must be {allowed(name)}"
-    return f"{origin} is {shown(name, details['input'])!r}: {reason}"
+    if len(details["loc"]) > 1 and is_table(name):
+        within = ".".join(map(str, details["loc"]))
+        return f"{origin}: {within} is {details['input']!r}: {reason(details)}"
+    why = str(details["ctx"]["error"]) if details["type"] == "value_error" else f"must be {allowed(name)}"
+    if is_table(name) and isinstance(details["input"], dict):
+        return f"{origin}: {why}"
+    return f"{origin} is {shown(name, details['input'])!r}: {why}"

@@ -11,6 +11,10 @@ from difflib import get_close_matches
 from gateway.values import end_of_speech_ms
 
 ROOT_TOPIC_MAX = 200
+from gateway.personality import Personality, check_group
+from gateway.values import DeviceId, end_of_speech_ms, parse_device_id
+
+LAST_PORT = 65_535
 """Bytes. What follows it in a topic, at most about 80 bytes, is far within MQTT's 65535."""
 
 
@@ -58,6 +62,89 @@ def check_root_topic(root: str) -> str:
 
 
 def decode_list(value: object) -> object:
+def check_web_address(address: str) -> str:
+    """Accept `auto`, `off`, or where to listen: `host:port`, an IPv6 host in brackets."""
+    if address in ("auto", "off"):
+        return address
+    host, _, port = address.rpartition(":")
+    name = re.fullmatch(r"\[[0-9A-Fa-f:.%]+\]|[\w.-]+", host)
+    if name is None or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > LAST_PORT:
+        raise ValueError("must be auto, off or host:port, such as 127.0.0.1:8080 or 0.0.0.0:8080")
+    return address
+
+
+def check_personas(personas: dict[str, Personality]) -> dict[str, Personality]:
+    """Accept personas: they are what devices and groups have, and have neither themselves."""
+    for name, persona in personas.items():
+        if persona.persona is not None or persona.groups is not None:
+            raise ValueError(f"{name}: a persona has no persona and no groups itself")
+    return personas
+
+
+def check_groups(groups: dict[str, Personality], info: ValidationInfo) -> dict[str, Personality]:
+    """Accept what is said of groups: each may have a persona, and none is in a group."""
+    for name, said in groups.items():
+        check_group(name)
+        if said.groups is not None:
+            raise ValueError(f"{name}: a group is not in groups itself")
+    _check_known_personas(groups, info)
+    return groups
+
+
+def check_devices(devices: dict[str, Personality], info: ValidationInfo) -> dict[DeviceId, Personality]:
+    """Accept what is said of devices, each in any spelling of its id, and return it by their ids."""
+    by_id: dict[DeviceId, Personality] = {}
+    for spelling, said in devices.items():
+        try:
+            device = parse_device_id(spelling)
+        except ValueError as error:
+            raise ValueError(f"{spelling}: {error}") from None
+        if device in by_id:
+            raise ValueError(f"{spelling} is spelled twice: both are the device {device}")
+        by_id[device] = said
+    _check_known_personas(devices, info)
+    return by_id
+
+
+def _check_known_personas(said: dict[str, Personality], info: ValidationInfo) -> None:
+    personas = info.data.get("personas")
+    for name, one in said.items():
+        # Personas that are wrong themselves have been told.
+        if personas is not None and one.persona is not None and one.persona not in personas:
+            there_are = f"there are: {', '.join(personas)}" if personas else "none is set in personas"
+            raise ValueError(f"{name}: there is no persona {one.persona!r}; {there_are}")
+
+
+def decode_table(value: object) -> object:
+    """Turn the text of an environment variable, a JSON object, into a table."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f'a table is written as JSON, such as {{"kitchen": {{"name": "Ana"}}}} ({error})') from None
+
+
+def check_entity_pattern(pattern: str) -> str:
+    """Accept the id of an entity of Home Assistant, or a pattern of such ids."""
+    if not re.fullmatch(r"[a-z_*?\[\]]+\.[a-z0-9_*?\[\]-]+", pattern):
+        raise ValueError(f"{pattern!r} is no pattern of entities: write it like light.*, switch.fan or *.kitchen_*")
+    return pattern
+
+
+def check_mcp_server(server: str) -> str:
+    """Accept `name=URL` or `name=command`."""
+    name, equals, where = server.partition("=")
+    if not equals or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,23}", name) or not where.strip():
+        # What follows the name may hold a key of the server's.
+        raise ValueError("write an MCP server like files=npx server /data or home=http://127.0.0.1:8000/mcp")
+    try:
+        shlex.split(where)
+    except ValueError as error:
+        raise ValueError(f"the command of {name}: {error}") from None
+    return server
+
+
     """Turn the text of an environment variable, a JSON list, into that list."""
     if not isinstance(value, str):
         return value

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Settings, database_url
+from gateway.config import Settings, database_url, personality_of
 from gateway.errors import ConfigurationError
+from gateway.personality import UNSAID, Kept, Personality
 from gateway.settings_reference import reference
 from gateway.settings_sources import (
     Loaded,
@@ -18,6 +19,7 @@ from gateway.settings_sources import (
     shown,
     variable_name,
 )
+from gateway.values import parse_device_id
 
 NAMES = list(Settings.model_fields)
 
@@ -211,6 +213,61 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, said
     told = mistakes(tmp_path, environ={variable_name(name): value})
     assert told.startswith(variable_name(name))
     assert said in told
+
+
+PERSONALITIES = """
+[personas.butler]
+system_prompt = "You are the butler {name}."
+[groups.upstairs]
+persona = "butler"
+quiet = "22:00-07:00"
+[devices."A4:CF:12:8B:3F:9E"]
+groups = ["upstairs"]
+max_tokens = 40
+"""
+
+
+def test_who_answers_is_said_in_tables(tmp_path: Path) -> None:
+    settings = load(tmp_path, toml=PERSONALITIES).settings
+    found = personality_of(settings, parse_device_id("a4cf128b3f9e"))
+    assert (found.system_prompt, found.max_tokens, found.quiet) == ("You are the butler {name}.", 40, "22:00-07:00")
+    assert personality_of(settings, parse_device_id("hall")) == UNSAID
+
+
+def test_tables_are_json_where_there_are_none(tmp_path: Path) -> None:
+    environ = {"GATEWAY_GROUPS": '{"upstairs": {"voice": "nova"}}'}
+    settings = load(tmp_path, environ=environ, cli={"devices": '{"hall": {"groups": ["upstairs"]}}'}).settings
+    assert personality_of(settings, parse_device_id("hall")).voice == "nova"
+
+
+def test_what_the_database_keeps_counts_before_the_configuration(tmp_path: Path) -> None:
+    settings = load(tmp_path, toml=PERSONALITIES).settings
+    kitchen = parse_device_id("a4cf128b3f9e")
+    kept = Kept(Personality(max_tokens=50), {"upstairs": Personality(quiet="13:00-15:00")})
+    found = personality_of(settings, kitchen, kept)
+    assert (found.max_tokens, found.quiet, found.persona) == (50, "13:00-15:00", "butler")
+    assert personality_of(settings, kitchen, Kept(Personality(groups=()))).quiet is None
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('[devices.kitchen]\nnme = "Ana"', "devices.kitchen.nme is 'Ana': there is no such value; there are: name, "),
+        ("[devices.kitchen]\nmax_tokens = 0", "devices.kitchen.max_tokens is 0: should be greater than or equal to 1"),
+        ('[groups.a]\nquiet = "late"', "groups.a.quiet is 'late': 'late' are no hours of quiet; write them like 22:00"),
+        ('[devices."a b"]\nname = "x"', "a b: a device id is 1 to 64 characters"),
+        ('[devices.a4cf128b3f9e]\n[devices."a4:cf:12:8b:3f:9e"]', "both are the device a4cf128b3f9e"),
+        ('[devices.kitchen]\npersona = "butler"', "kitchen: there is no persona 'butler'; none is set in personas"),
+        ('[personas.ana]\n[groups.a]\npersona = "eva"', "a: there is no persona 'eva'; there are: ana"),
+        ("[groups.all]", "'all' is no group"),
+        ('[groups.a]\ngroups = ["b"]', "a: a group is not in groups itself"),
+        ('[personas.ana]\npersona = "eva"', "ana: a persona has no persona and no groups itself"),
+        ("devices = 5", "devices in {file} is '5': must be a table of tables"),
+        ('devices = "kitchen"', "a table is written as JSON"),
+    ],
+)
+def test_a_wrong_table_is_named_with_what_is_wrong_in_it(toml: str, said: str, tmp_path: Path) -> None:
+    assert said.format(file=tmp_path / "given.toml") in mistakes(tmp_path, toml=toml)
 
 
 @pytest.mark.parametrize("root", ["voice", "home/voice", "casa de mañana", "a" * 200, "v$"])

@@ -62,7 +62,7 @@ def _setting(name: str) -> inspect.Parameter:
     option = option_name(name)
     default = " ".join(str(field.default).split())
     help_text = f"{field.description}"
-    if default and field.default is not None and not isinstance(field.default, tuple):
+    if default and field.default is not None and not isinstance(field.default, tuple | dict):
         help_text += f" [{default.lower() if kind is bool else default}]" if len(default) <= LONGEST_DEFAULT else ""
     if kind is bool:
         return _parameter(name, bool | None, typer.Option(f"{option}/--no-{option[2:]}", help=help_text))
@@ -75,6 +75,8 @@ def _setting(name: str) -> inspect.Parameter:
 
 
 def _metavar(kind: Any) -> str:
+    if get_origin(kind) is dict:
+        return "JSON"
     if get_origin(kind) is Literal:
         return "|".join(str(choice) for choice in get_args(kind))
     return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(kind, "PATH")
