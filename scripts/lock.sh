@@ -16,7 +16,7 @@ compile() {
 
 # What the demo needs. sounddevice stays out: on Linux it wants PortAudio from the system.
 compile "$@" --extra espeak --extra fast --extra web --group build --output-file requirements/run.txt
-compile "$@" --extra espeak --extra fast --extra postgres --extra web --group build --constraint requirements/run.txt \
-    --output-file requirements/image.txt
-compile "$@" --extra espeak --extra fast --extra pocketsphinx --extra postgres --extra web --group dev \
+compile "$@" --extra espeak --extra fast --extra mcp --extra postgres --extra web --group build \
+    --constraint requirements/run.txt --output-file requirements/image.txt
+compile "$@" --extra espeak --extra fast --extra mcp --extra pocketsphinx --extra postgres --extra web --group dev \
     --constraint requirements/run.txt --output-file requirements/dev.txt
