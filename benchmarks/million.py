@@ -75,7 +75,7 @@ def _statements(filling: Filling, *, postgres: bool) -> Iterator[str]:
     def lines(owner: str, count: int, ago: str) -> Iterator[str]:
         said = "'It is twenty to four in the afternoon, and outside it rains as it did before, number ' || i"
         yield (
-            f"INSERT INTO messages (session_id, role, text, created_at) {series(count)} SELECT {owner},"
+            f"INSERT INTO messages (session_id, id, role, text, created_at) {series(count)} SELECT {owner}, i + 1,"
             " CASE i % 2 WHEN 0 THEN 'user' ELSE 'assistant' END,"
             f" CASE i % 2 WHEN 0 THEN 'What time is it, and does it rain? ' || i ELSE {said} END, {ago} FROM series"
         )

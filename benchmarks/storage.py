@@ -157,7 +157,7 @@ def _be_silent_again(url: str, filling: Filling) -> None:
     """Take back what the talker has said since the filling: each of its turns is the first after a long silence, with
     what everybody else said in between."""
     with opened(url) as db, db.atomic():
-        for row, rows in ((MessageRow, filling.messages), (TurnRow, filling.messages // 2), (CacheRow, filling.cached)):
+        for row, rows in ((MessageRow, filling.talker), (TurnRow, filling.messages // 2), (CacheRow, filling.cached)):
             row.delete().where((row.session_id == TALKER) & (row.id > rows)).execute(db)
 
 

@@ -18,6 +18,8 @@ from gateway.errors import ConfigurationError
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_MS = 10_000
 """PostgreSQL ends a statement that takes longer, and a connection whose data is not acknowledged for as long."""
+JOURNAL_BYTES = 16 * 1024 * 1024
+"""What SQLite keeps of the file that a large transaction, as of a migration, wrote beside the database."""
 
 _LOCK_POLL_S = 0.01
 _SQLITE_PREFIX = "sqlite:///"
@@ -76,7 +78,12 @@ class SqliteTarget:
             ) from exc
         db = SqliteDatabase(
             self._path,
-            pragmas={"journal_mode": "wal", "synchronous": "normal", "foreign_keys": 1},
+            pragmas={
+                "journal_mode": "wal",
+                "synchronous": "normal",
+                "foreign_keys": 1,
+                "journal_size_limit": JOURNAL_BYTES,
+            },
             timeout=self._busy_timeout_s,
             lock_type="IMMEDIATE",  # a transaction that reads first cannot be refused the lock when it comes to write
         )

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from peewee import Case, Database
+from peewee import Case, Database, fn
 
 from gateway.errors import SessionLimitReached
 from gateway.store import cache, counters, personalities
@@ -67,7 +67,7 @@ def save_device_info(
 def record_turn(db: Database, record: TurnRecord, epoch: int) -> bool:
     """Append a turn; False, and nothing written, if its conversation was erased since it began."""
     lines = [
-        {"session_id": record.device.id, "role": role, "text": text, "created_at": record.started_at}
+        (role, text)
         for role, text in (("user", record.heard), ("assistant", record.said))
         if text and not (role == "user" and record.kind is TurnKind.SAY)
     ]
@@ -85,13 +85,18 @@ def record_turn(db: Database, record: TurnRecord, epoch: int) -> bool:
         )
         if not alive:
             return False
-        has_now = (
-            Conversation.select(Conversation.message_count)
-            .where(Conversation.session_id == record.device.id)
-            .scalar(db)
-        )
+        newest = MessageRow.select(fn.MAX(MessageRow.id)).where(MessageRow.session_id == record.device.id).scalar(db)
         if lines:
-            MessageRow.insert_many(lines).as_rowcount().execute(db)
+            MessageRow.insert_many(
+                {
+                    "session_id": record.device.id,
+                    "id": key,
+                    "role": role,
+                    "text": text,
+                    "created_at": record.started_at,
+                }
+                for key, (role, text) in enumerate(lines, (newest or 0) + 1)
+            ).as_rowcount().execute(db)
         TurnRow.insert(
             session_id=record.device.id,
             turn=record.turn,
@@ -115,7 +120,7 @@ def record_turn(db: Database, record: TurnRecord, epoch: int) -> bool:
             db,
             {
                 Counter(record.outcome.value): 1,
-                Counter.CONVERSATIONS: int(bool(lines) and has_now == len(lines)),
+                Counter.CONVERSATIONS: int(bool(lines) and newest is None),
                 Counter.MESSAGES: len(lines),
                 Counter.LOST: record.link.lost,
                 Counter.DUPLICATE: record.link.duplicate,

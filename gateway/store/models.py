@@ -8,7 +8,17 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from peewee import BigAutoField, BigIntegerField, BlobField, BooleanField, Field, IntegerField, Model, TextField
+from peewee import (
+    BigAutoField,
+    BigIntegerField,
+    BlobField,
+    BooleanField,
+    CompositeKey,
+    Field,
+    IntegerField,
+    Model,
+    TextField,
+)
 
 
 class CleanTextField(TextField):
@@ -56,16 +66,17 @@ class Conversation(Model):
 
 
 class MessageRow(Model):
-    """One line of a conversation."""
+    """One line of a conversation, in which `id` gives the order."""
 
-    id = BigAutoField()
     session_id = TextField()
+    id = BigIntegerField()
     role = TextField()
     text = CleanTextField()
     created_at = UtcField()
 
     class Meta:
         table_name = "messages"
+        primary_key = CompositeKey("session_id", "id")
 
 
 class TurnRow(Model):

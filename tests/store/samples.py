@@ -51,7 +51,8 @@ def long_conversation(url: str, of: DeviceAddress, messages: int, at: datetime) 
             message_count=messages,
             device_info={},
         ).execute(db)
-        lines = ({"role": "user", "text": f"line {n}", "session_id": of.id, "created_at": at} for n in range(messages))
+        line = {"session_id": of.id, "role": "user", "created_at": at}
+        lines = (line | {"id": 1 + n, "text": f"line {n}"} for n in range(messages))
         for some in chunked(lines, 1000):
             MessageRow.insert_many(some).as_rowcount().execute(db)
         record = {"session_id": of.id, "turn": 1, "kind": "speech", "outcome": "completed", "started_at": at}

@@ -37,8 +37,8 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
             ((f"s{n}", f"s{n}", at, at, MESSAGES_EACH) for n in range(SESSIONS)),
         )
         insert(
-            "INSERT INTO messages (session_id, role, text, created_at) VALUES (?, 'user', 'what?', ?)",
-            ((f"s{n % SESSIONS}", at) for n in range(SESSIONS * MESSAGES_EACH)),
+            "INSERT INTO messages (session_id, id, role, text, created_at) VALUES (?, ?, 'user', 'what?', ?)",
+            ((f"s{n % SESSIONS}", n, at) for n in range(SESSIONS * MESSAGES_EACH)),
         )
         insert(
             "INSERT INTO turns (session_id, turn, kind, outcome, started_at, heard, said, language, cached, chunks,"
@@ -96,7 +96,8 @@ def test_erasing_uses_the_indexes_of_what_belongs_to_a_conversation(tmp_path: Pa
     db = parse_url(f"sqlite:///{tmp_path}/gateway.db", 5, create=True).open()
     migrate(db)
     for table in ("messages", "turns", "cache"):
-        assert any(index.columns[0] == "session_id" for index in db.get_indexes(table)), table
+        indexes = [db.get_primary_keys(table), *(index.columns for index in db.get_indexes(table))]
+        assert any(columns[0] == "session_id" for columns in indexes), table
     db.close()
 
 
