@@ -22,10 +22,10 @@ from gateway.settings_values import (
     check_root_topic,
     check_timezone,
     decode_list,
-)
     decode_table,
-
+)
 from gateway.values import DeviceId
+
 DEFAULT_SYSTEM_PROMPT = (
     "You are the voice assistant of the device {name}. Answer in {language}, clearly and directly, in one to three"
     " short sentences that sound natural when spoken: no lists, no markup, no emoji. If you do not know, say so."
@@ -46,11 +46,11 @@ Pattern = Annotated[str, AfterValidator(check_pattern)]
 RootTopic = Annotated[str, AfterValidator(check_root_topic)]
 TimeZone = Annotated[str, AfterValidator(check_timezone)]
 EndOfSpeech = Annotated[str, BeforeValidator(check_end_of_speech)]
+Personalities = dict[str, Personality]
 
 
 class Settings(BaseSettings):
     """The gateway's settings. Durations are in the unit that the name ends in."""
-Personalities = dict[str, Personality]
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -137,6 +137,17 @@ Personalities = dict[str, Personality]
         description="Questions that match one of these patterns are never answered from the cache",
     )
 
+    # Who answers, where it is not the same for every device (docs/personality.md)
+    personas: Annotated[Personalities, BeforeValidator(decode_table), AfterValidator(check_personas)] = Field(
+        {}, description="Tables of values that devices and groups have together, by a name: [personas.butler]"
+    )
+    groups: Annotated[Personalities, BeforeValidator(decode_table), AfterValidator(check_groups)] = Field(
+        {}, description="Tables of values for the devices of a group, by its name: [groups.upstairs]"
+    )
+    devices: Annotated[Personalities, BeforeValidator(decode_table), AfterValidator(check_devices)] = Field(
+        {}, description="Tables of values for one device, by its id in any spelling: [devices.kitchen]"
+    )
+
     # Limits on what a device may send
     idle_limit_s: Positive = Field(1.0, description="Silence on the wire that ends an utterance, in seconds")
     utterance_max_s: Positive = Field(30.0, description="Longest utterance, in seconds")
@@ -170,17 +181,6 @@ Personalities = dict[str, Personality]
     # Replies
     reply_rate: Literal[16000, 22050, 24000, 32000, 44100, 48000] = Field(
         24000, description="Sample rate of replies in Hz, unless the device's hello asks for another"
-    # Who answers, where it is not the same for every device (docs/personality.md)
-    personas: Annotated[Personalities, BeforeValidator(decode_table), AfterValidator(check_personas)] = Field(
-        {}, description="Tables of values that devices and groups have together, by a name: [personas.butler]"
-    )
-    groups: Annotated[Personalities, BeforeValidator(decode_table), AfterValidator(check_groups)] = Field(
-        {}, description="Tables of values for the devices of a group, by its name: [groups.upstairs]"
-    )
-    devices: Annotated[Personalities, BeforeValidator(decode_table), AfterValidator(check_devices)] = Field(
-        {}, description="Tables of values for one device, by its id in any spelling: [devices.kitchen]"
-    )
-
     )
     reply_bitrate_kbps: Literal[16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128] = Field(
         48, description="Bit rate of replies, unless the device's hello asks for another"

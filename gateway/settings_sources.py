@@ -164,10 +164,10 @@ def allowed(name: str) -> str:
     if kind is str:
         pattern = next((found for part in field.metadata if (found := getattr(part, "pattern", None))), None)
         return f"text that matches {pattern}" if pattern else "text"
-    return "a list of texts" if get_origin(kind) is tuple else "a path"
-
     if is_table(name):
         return "a table of tables"
+    return "a list of texts" if get_origin(kind) is tuple else "a path"
+
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
