@@ -21,6 +21,7 @@ from gateway.settings_values import (
     check_personas,
     check_root_topic,
     check_timezone,
+    check_web_address,
     decode_list,
     decode_table,
 )
@@ -45,6 +46,9 @@ UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 Pattern = Annotated[str, AfterValidator(check_pattern)]
 RootTopic = Annotated[str, AfterValidator(check_root_topic)]
 TimeZone = Annotated[str, AfterValidator(check_timezone)]
+EntityPattern = Annotated[str, AfterValidator(check_entity_pattern)]
+McpServer = Annotated[str, AfterValidator(check_mcp_server)]
+WebAddress = Annotated[str, AfterValidator(check_web_address)]
 EndOfSpeech = Annotated[str, BeforeValidator(check_end_of_speech)]
 Personalities = dict[str, Personality]
 
@@ -95,7 +99,7 @@ class Settings(BaseSettings):
 
     # Engines
     stt: str = Field("auto", description="Recognisers in order: faster-whisper, openai, pocketsphinx; or auto")
-    llm: str = Field("auto", description="Chat engines in order: openai, offline; or auto")
+    llm: str = Field("auto", description="Chat engines in order: openai, home-assistant, offline; or auto")
     tts: str = Field("auto", description="Text-to-speech engines in order: gtts, openai, espeak; or auto")
     stt_model: str = Field("", description="Model name or folder for speech-to-text; empty: the engine's own choice")
     llm_model: str = Field("", description="Model name for the chat; empty: the engine's own choice")
@@ -121,6 +125,35 @@ class Settings(BaseSettings):
     tts_timeout_s: Positive = Field(15.0, description="Longest synthesis of one piece of an answer, in seconds")
     engine_rest_s: Positive = Field(30.0, description="How long an engine that failed is passed over, in seconds")
     speech_cache_mb: int = Field(32, ge=0, description="Memory for synthesised sentences shared by all devices, in MiB")
+
+    # Tools of the chat model
+    tools: str = Field(
+        "auto",
+        description="What the chat model may do: clock, home-assistant, mcp; none; or auto: those for which"
+        " home_assistant_url or mcp_servers is set, and then clock",
+    )
+    tool_timeout_s: Positive = Field(8.0, description="Longest time of one call of a tool, in seconds")
+    home_assistant_url: str = Field(
+        "",
+        description="Home Assistant, such as http://homeassistant.local:8123; its token is read from"
+        " home_assistant_token_file or HOME_ASSISTANT_TOKEN",
+    )
+    home_assistant_token_file: UserPath | None = Field(
+        None, description="File with a long-lived access token of Home Assistant"
+    )
+    home_assistant_entities: Annotated[tuple[EntityPattern, ...], BeforeValidator(decode_list)] = Field(
+        (),
+        description="Entities that the chat model may read and switch, such as light.* or switch.fan; none: it asks"
+        " Home Assistant's own agent, which knows what is exposed to Assist",
+    )
+    home_assistant_weather: str = Field(
+        "", pattern=r"^(weather\.[a-z0-9_]+)?$", description="Weather entity for the forecast, such as weather.home"
+    )
+    home_assistant_agent: str = Field("", description="Conversation agent of Home Assistant; empty: its default one")
+    mcp_servers: Annotated[tuple[McpServer, ...], BeforeValidator(decode_list)] = Field(
+        (),
+        description="MCP servers, each as name=URL or name=command: a URL's token is read from MCP_<NAME>_TOKEN",
+    )
 
     # What is said
     language: str = Field("es", pattern=r"^([a-z]{2,3}|auto)$", description="Default language: es, en, …; auto detects")
@@ -191,6 +224,25 @@ class Settings(BaseSettings):
         ge=0,
         description="When an answer is later than this after its question, in seconds, a soft sound says that it is"
         " being made, and again every 4 s; not in a reply of one message; 0: never",
+    )
+
+    # The page, and HTTP
+    web: WebAddress = Field(
+        "auto",
+        description="Where the page and the HTTP interface are served: host:port, or off; auto is 127.0.0.1:8080 where"
+        " the extra web is installed and that port is free",
+    )
+    web_token: str = Field(
+        "",
+        description="What people log in with at the page, and programs over HTTP; empty: nothing on this machine alone,"
+        " else a token that is made once and kept in data_dir",
+    )
+    web_tls_certificate: UserPath | None = Field(
+        None, description="Certificate chain (PEM) for https; web_tls_key belongs to it"
+    )
+    web_tls_key: UserPath | None = Field(None, description="Private key (PEM) of web_tls_certificate")
+    web_text: bool = Field(
+        False, description="Show on the page what every device heard and said (private: off unless asked for)"
     )
 
     # Keeping house

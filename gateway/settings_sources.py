@@ -129,7 +129,9 @@ def find_config_file(environ: Mapping[str, str], config_file: Path | None = None
 
 
 def shown(name: str, value: object) -> str:
-    """Return `value` of the setting `name` as it may be shown: the addresses may hold a password."""
+    """Return `value` of the setting `name` as it may be shown: the addresses may hold a password, a token is one."""
+    if name.endswith("_token") and value:
+        return "***"
     return hide_secrets(str(value)) if name.endswith("_url") else str(value)
 
 
@@ -169,13 +171,13 @@ def allowed(name: str) -> str:
     return "a list of texts" if get_origin(kind) is tuple else "a path"
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
 def is_table(name: str) -> bool:
     """Whether the setting `name` is a table: in the environment and on the command line it is written as JSON."""
     return get_origin(Settings.model_fields[name].annotation) is dict
 
 
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read {file}: {error}") from error

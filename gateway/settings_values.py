@@ -5,16 +5,17 @@ Each check returns the value or raises `ValueError`.
 
 import json
 import re
+import shlex
 import zoneinfo
 from difflib import get_close_matches
 
-from gateway.values import end_of_speech_ms
+from pydantic import ValidationInfo
 
-ROOT_TOPIC_MAX = 200
 from gateway.personality import Personality, check_group
 from gateway.values import DeviceId, end_of_speech_ms, parse_device_id
 
 LAST_PORT = 65_535
+ROOT_TOPIC_MAX = 200
 """Bytes. What follows it in a topic, at most about 80 bytes, is far within MQTT's 65535."""
 
 
@@ -61,7 +62,6 @@ def check_root_topic(root: str) -> str:
     return root
 
 
-def decode_list(value: object) -> object:
 def check_web_address(address: str) -> str:
     """Accept `auto`, `off`, or where to listen: `host:port`, an IPv6 host in brackets."""
     if address in ("auto", "off"):
@@ -145,6 +145,7 @@ def check_mcp_server(server: str) -> str:
     return server
 
 
+def decode_list(value: object) -> object:
     """Turn the text of an environment variable, a JSON list, into that list."""
     if not isinstance(value, str):
         return value

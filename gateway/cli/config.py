@@ -10,7 +10,7 @@ from gateway.cli.tables import table
 from gateway.config import Settings, database_url
 from gateway.errors import ConfigurationError, Stage
 from gateway.settings_reference import reference
-from gateway.settings_sources import Loaded, Source, hide_secrets, shown
+from gateway.settings_sources import Loaded, Source, shown
 
 
 def register(app: typer.Typer) -> None:
@@ -85,7 +85,7 @@ def _as_data(loaded: Loaded) -> dict[str, object]:
         "file": str(loaded.file) if loaded.file else None,
         "settings": {
             name: {
-                "value": hide_secrets(value) if name.endswith("_url") else value,
+                "value": shown(name, value) if isinstance(value, str) else value,
                 "source": str(origin.source),
                 "spelling": origin.spelling if origin.source is not Source.DEFAULT else None,
             }
