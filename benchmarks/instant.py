@@ -58,10 +58,10 @@ class InstantTts(Unloaded):
         at = np.arange(int(RATE * SPOKEN_S)) / RATE
         self._tone = Pcm((8000 * np.sin(2 * np.pi * 440 * at)).astype(np.int16), RATE)
 
-    def voice(self, language: str) -> str:
+    def voice(self, language: str, wanted: str | None = None) -> str:
         return f"{language}-tone"
 
-    async def speak(self, text: str, language: str) -> AsyncIterator[Pcm]:
+    async def speak(self, text: str, language: str, voice: str | None = None) -> AsyncIterator[Pcm]:
         yield self._tone
 
 

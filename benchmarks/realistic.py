@@ -99,10 +99,10 @@ class RealisticChat(Unloaded):
 class RealisticTts(Unloaded):
     """Says a tone as long as the text would be, and gives it whole."""
 
-    def voice(self, language: str) -> str:
+    def voice(self, language: str, wanted: str | None = None) -> str:
         return f"{language}-tone"
 
-    async def speak(self, text: str, language: str) -> AsyncIterator[Pcm]:
+    async def speak(self, text: str, language: str, voice: str | None = None) -> AsyncIterator[Pcm]:
         await asyncio.sleep(synthesis_s(text))
         at = np.arange(math.ceil(RATE * spoken_s(text))) / RATE
         yield Pcm((8000 * np.sin(2 * np.pi * 440 * at)).astype(np.int16), RATE)

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -113,10 +114,11 @@ class ChatChain:
             StageFailed: no engine answered: `llm_failed`, `timeout` or `busy`; or one broke off: `llm_failed`.
         """
         work = self._order.begin(on_passed_over)
-        for attempt in work:
+        for attempt, model in work.choosing(request.model):
             begun = False
+            own = request if model == request.model else replace(request, model=model)
             with attempt as engine:
-                async with _Closing(engine.reply(request)) as pieces, aclosing(self._timed(pieces)) as timed:
+                async with _Closing(engine.reply(own)) as pieces, aclosing(self._timed(pieces)) as timed:
                     async for piece in timed:
                         begun = True
                         yield piece
@@ -168,8 +170,11 @@ class TtsChain:
     def engines(self) -> tuple[TextToSpeech, ...]:
         return self._order.engines
 
-    async def speak(self, text: str, language: str, on_passed_over: OnPassedOver) -> AsyncGenerator[Pcm, None]:
-        """Speak `text`, as the audio comes.
+    async def speak(
+        self, text: str, language: str, on_passed_over: OnPassedOver, voice: str | None = None
+    ) -> AsyncGenerator[Pcm, None]:
+        """Speak `text`, as the audio comes, in `voice` where it can be (as for the setting `tts_voice`: `nova`, or
+        `openai:nova,espeak:es+f3`); None: in the engine's own.
 
         When an engine breaks off, the next speaks the whole text again, perhaps at another rate: to lose words is
         worse than to repeat some.
@@ -178,15 +183,15 @@ class TtsChain:
             StageFailed: no engine could: `tts_failed`, `timeout` or `busy`.
         """
         work = self._order.begin(on_passed_over)
-        for attempt in work:
-            key = SpeechKey(attempt.engine.name, attempt.engine.voice(language), text)
+        for attempt, own in work.choosing(voice):
+            key = SpeechKey(attempt.engine.name, attempt.engine.voice(language, own), text)
             if (kept := self.cache.get(key)) is not None:
                 yield kept
                 return
             recording = self.cache.record(key)
             begun = False
             with attempt as engine:
-                async with _Closing(engine.speak(text, language)) as blocks:
+                async with _Closing(engine.speak(text, language, own)) as blocks:
                     stopwatch = _Stopwatch()
                     while (block := await stopwatch.next(blocks, self._timeout_s)) is not None:
                         if len(block.samples):

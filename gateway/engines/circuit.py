@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Generic, Literal, TypeVar
 
+from gateway.engines.choice import own_choice
 from gateway.engines.closing import close_all
 from gateway.engines.protocols import Counting, Engine, Preparable
 from gateway.errors import EngineBusy, EngineFailed, ErrorCode, Stage, StageFailed
@@ -180,6 +181,23 @@ class Work(Generic[EngineT]):
         if none_asked:
             for circuit in resting:
                 yield Attempt(self, circuit, self._order.clock)
+
+    def choosing(self, choice: str | None) -> Iterator[tuple["Attempt[EngineT]", str | None]]:
+        """The attempts, each with what `choice` chooses for its engine (see `own_choice`; None: the engine's own).
+
+        Engines that refused their choice are tried once more without it, after all others: to be answered in another
+        voice, or by another model, is better than not at all.
+        """
+        chose = set()
+        for attempt in self:
+            name = attempt.engine.name
+            if own := own_choice(choice or "", name):
+                chose.add(name)
+            yield attempt, own or None
+        refused = {name for name, error in self._errors if error.rest_s == 0.0} & chose
+        for circuit in self._circuits:
+            if circuit.engine.name in refused:
+                yield Attempt(self, circuit, self._order.clock), None
 
     def failure(self) -> StageFailed:
         """What to raise when no engine did the work: `busy` or `timeout` if that was the reason of every one."""

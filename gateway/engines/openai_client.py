@@ -35,6 +35,8 @@ _LONGEST_QUOTE = 200
 _ONLY_THIS_WORK: Final = frozenset({400, 413, 422})
 """Too long a conversation, a content filter, audio that it does not take: the server is well for everyone else."""
 
+_NOT_FOUND: Final = 404
+
 
 class _Http(httpx2.AsyncClient):
     """HTTP that survives what no client can see: a server that closes an idle connection while a request is on its
@@ -150,8 +152,9 @@ def server_name(client: openai.AsyncOpenAI | None) -> str:
 
 
 @contextmanager
-def errors_mapped(client: openai.AsyncOpenAI) -> Generator[None]:
-    """Turn every error of the library and of HTTP into EngineFailed."""
+def errors_mapped(client: openai.AsyncOpenAI, *, chosen: bool = False) -> Generator[None]:
+    """Turn every error of the library and of HTTP into EngineFailed. `chosen`: the model or voice is not the engine's
+    own, so that one which is not there (404) says nothing about the server."""
     host = server_name(client)
     try:
         yield
@@ -166,15 +169,15 @@ def errors_mapped(client: openai.AsyncOpenAI) -> Generator[None]:
         ) from error
     except openai.RateLimitError as error:
         raise EngineFailed(
-            f"{host} is asked too often (429): {_quote(error, client)}",
+            f"{host} is asked too often (429): {quoted(error, client)}",
             rest_s=retry_after_s(error.response.headers.get("retry-after")),
         ) from error
     except openai.APIStatusError as error:
         raise EngineFailed(
-            f"{host} answered {error.status_code}: {_quote(error, client)}",
+            f"{host} answered {error.status_code}: {quoted(error, client)}",
             retryable=error.status_code >= 500,
             rest_s=0.0
-            if error.status_code in _ONLY_THIS_WORK
+            if error.status_code in _ONLY_THIS_WORK or (chosen and error.status_code == _NOT_FOUND)
             else retry_after_s(error.response.headers.get("retry-after")),
         ) from error
     except (openai.OpenAIError, ValueError) as error:
@@ -182,7 +185,7 @@ def errors_mapped(client: openai.AsyncOpenAI) -> Generator[None]:
         raise EngineFailed(f"{host} answered something that is not this API") from error
 
 
-def _quote(error: openai.APIError, client: openai.AsyncOpenAI) -> str:
+def quoted(error: openai.APIError, client: openai.AsyncOpenAI) -> str:
     """What the server said, short, on one line and without the key."""
     said = error.body.get("message") if isinstance(error.body, dict) else None
     text = " ".join(str(said or "no reason given").split())

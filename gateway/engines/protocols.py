@@ -85,10 +85,14 @@ class ChatModel(Engine, Protocol):
 
 
 class TextToSpeech(Engine, Protocol):
-    def voice(self, language: str) -> str:
-        """The voice used for `language`; with the engine's name and the text it names the audio (for caching)."""
+    def voice(self, language: str, wanted: str | None = None) -> str:
+        """The voice used for `language` where `wanted` is asked for; with the engine's name and the text it names the
+        audio (for caching)."""
         ...
 
-    def speak(self, text: str, language: str) -> AsyncIterator[Pcm]:
-        """Speak `text`, as the audio comes. One sample rate throughout."""
+    def speak(self, text: str, language: str, voice: str | None = None) -> AsyncIterator[Pcm]:
+        """Speak `text`, as the audio comes, in `voice`; None: in the engine's own. One sample rate throughout.
+
+        A voice that the engine does not have is an `EngineFailed` with `rest_s` 0: the engine is well.
+        """
         ...

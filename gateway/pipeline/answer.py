@@ -65,7 +65,7 @@ class Answering:
                 self._request.conversation,
                 question,
                 device=self._request.device.id,
-                name=self._request.name,
+                personality=self._request.personality,
                 language=language,
                 now=services.now(),
             )

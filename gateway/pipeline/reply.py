@@ -1,10 +1,12 @@
 """What the chat model is asked: the system prompt, the latest of the conversation, and the new question."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from gateway.config import Settings
 from gateway.engines.protocols import ChatRequest
+from gateway.personality import Personality
 from gateway.store import OpenConversation
 from gateway.values import Message
 
@@ -33,21 +35,22 @@ def next_request(
     question: str,
     *,
     device: str,
-    name: str,
+    personality: Personality,
     language: str,
     now: datetime,
 ) -> ChatRequest:
     """Return the request for `question`, which goes on with `conversation`, if there is one. `now` is local time."""
-    return chat_request(
-        settings.system_prompt,
+    request = chat_request(
+        personality.system_prompt or settings.system_prompt,
         conversation.history if conversation else (),
         question,
         window=settings.history_messages,
         device=device,
-        name=name,
+        name=personality.name or device,
         language=language,
         now=now,
     )
+    return replace(request, model=personality.model, max_tokens=personality.max_tokens)
 
 
 def chat_request(

@@ -39,8 +39,17 @@ class _Span:
 class ReplyAudio:
     """The audio of one reply: pieces, clips and cached MP3 joined, on their way into `pipe`."""
 
-    def __init__(self, tts: TtsChain, encoder: Mp3Encoder, pipe: AudioPipe, on_first: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        tts: TtsChain,
+        encoder: Mp3Encoder,
+        pipe: AudioPipe,
+        on_first: Callable[[], None],
+        voice: str | None = None,
+    ) -> None:
+        """`voice` is the one that speaks; None: the engine's own."""
         self._tts = tts
+        self._voice = voice
         self._encoder = encoder
         self._pipe = pipe
         self._on_first = on_first
@@ -55,7 +64,7 @@ class ReplyAudio:
 
     def synthesise(self, text: str, language: str, on_passed_over: OnPassedOver) -> Synthesis:
         """Begin to synthesise `text`, for `speak` when its turn comes."""
-        return Synthesis(text, self._tts.speak(text, language, on_passed_over), "voice")
+        return Synthesis(text, self._tts.speak(text, language, on_passed_over, self._voice), "voice")
 
     async def speak(self, synthesis: Synthesis) -> None:
         """Append the audio of `synthesis` as it comes, without the silence around it.

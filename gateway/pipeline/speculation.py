@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from gateway.config import Settings
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+Language = Callable[[], Awaitable[str | None]]
 Question = Callable[[Transcript], Awaitable[ChatRequest | None]]
 """Makes what the chat model is asked of what was heard; None: nothing is to be asked."""
 
@@ -65,11 +66,11 @@ class Speculation:
         engines: Engines,
         counts: SpeculationCounts,
         utterance: Utterance,
-        language: str | None,
+        language: Language,
         question: Question | None,
         name: str,
     ) -> None:
-        """`language` None means: detect it. Without a `question` nothing is answered."""
+        """`language` gives the one that is spoken; None means: detect it. Without a `question` nothing is answered."""
         self._settings = settings
         self._engines = engines
         self._counts = counts
@@ -109,7 +110,7 @@ class Speculation:
         """Return the answer to `request`, as it is written, if that is what the model was asked ahead of time; if not,
         it is asked nothing any more. Only after `transcript`."""
         asked = self._asked
-        same = asked is not None and (asked.messages, asked.language) == (request.messages, request.language)
+        same = asked is not None and replace(asked, now=request.now) == request
         if not same or self._failure is not None:
             self._task.cancel()
             return None
@@ -155,7 +156,7 @@ class Speculation:
             return None
         only_local = settings.speculation == "auto"
         return await self._engines.stt.transcribe(
-            speech.samples, self._language, self._passed_over, only_local=only_local
+            speech.samples, await self._language(), self._passed_over, only_local=only_local
         )
 
     async def _write(self, heard: Transcript, question: Question) -> None:

@@ -52,7 +52,9 @@ class Turn:
         encoder = services.encoder(request.limits.rate, request.limits.bitrate_kbps)
         self._limits = replace(request.limits, bitrate_kbps=encoder.bitrate_kbps)
         self._pipe = AudioPipe()
-        self._audio = ReplyAudio(services.engines.tts, encoder, self._pipe, self._progress.first_audio)
+        self._audio = ReplyAudio(
+            services.engines.tts, encoder, self._pipe, self._progress.first_audio, request.personality.voice
+        )
         self._transmitter = Transmitter(
             self._publish, request.reply_form, request.number, self._limits, services.monotonic
         )
@@ -148,7 +150,8 @@ class Turn:
         mp3 = self._audio.mp3
         if self._outcome is not Outcome.COMPLETED or self._cached or mp3 is None or not self._may_cache():
             return None
-        return CachedAnswer(self._audio.text, mp3, self._limits.rate, self._limits.bitrate_kbps)
+        asked = self._request.personality.fingerprint
+        return CachedAnswer(self._audio.text, mp3, self._limits.rate, self._limits.bitrate_kbps, asked)
 
     # What is made
 
@@ -214,11 +217,13 @@ class Turn:
         # The least first: nearly every question is new.
         if conversation is None or not conversation.answered:
             return None
-        if input_hash(self._heard, self._language) not in conversation.answered or not self._may_cache():
+        asked = self._request.personality.fingerprint
+        if input_hash(self._heard, self._language, asked) not in conversation.answered or not self._may_cache():
             return None
+        services = self._services
         try:
-            return await self._services.store.cached_answer(
-                self.device.id, self._heard, self._language, self._services.settings.cache_ttl_s, self._services.now()
+            return await services.store.cached_answer(
+                self.device.id, self._heard, self._language, services.settings.cache_ttl_s, services.now(), asked
             )
         except StoreError as exc:
             self._progress.store_failed(exc)

@@ -59,7 +59,6 @@ class TurnRequest:
     reply_form: ReplyForm
     limits: ReplyLimits
     topic: str
-    name: str
     personality: Personality = UNSAID
     """Who answers: what holds for the device, all that is said of it anywhere taken together."""
     conversation: OpenConversation | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.errors import DeviceFault, ErrorCode, SessionLimitReached, Stage, StoreError
 from gateway.limits import SlidingWindow
+from gateway.personality import UNSAID
 from gateway.pipeline.turn_request import TurnServices
 from gateway.session.telling import Teller
 from gateway.store import OpenConversation
@@ -89,13 +90,15 @@ class Admission:
 
     async def _ask(self) -> Admitted:
         services, settings = self._services, self._services.settings
+        device = self._device()
         try:
             conversation = await services.store.begin_turn(
-                self._device(),
+                device,
                 settings.sessions_max,
                 services.now().astimezone(UTC),
                 messages=settings.history_messages,
                 answers=settings.cache_session_entries if settings.cache_ttl_s > 0 else 0,
+                groups=settings.devices.get(device.id, UNSAID).groups or (),
             )
         except SessionLimitReached as exc:
             return Admitted(refusal=DeviceFault(ErrorCode.BUSY, Stage.STORE, str(exc)))

@@ -2,8 +2,9 @@
 
 import logging
 
-from gateway.config import Settings
+from gateway.config import Settings, personality_of
 from gateway.errors import DeviceFault
+from gateway.personality import NOTHING_KEPT, UNSAID, Personality
 from gateway.pipeline.speculation import Speculation
 from gateway.pipeline.steps import Closed
 from gateway.pipeline.transmit import ReplyLimits
@@ -28,6 +29,7 @@ class Profile:
         self._settings = settings
         self._topics = topics
         self._hello: Hello | None = None
+        self._kept = NOTHING_KEPT
         self._last_form: ReplyForm | None = None
         self.last_largest: int | None = None
         """The largest payload in bytes of what the device said last."""
@@ -41,14 +43,15 @@ class Profile:
         """Where its replies go."""
         return self._topics.device(self._spelling, Leaf.OUT)
 
-    @property
-    def name(self) -> str:
-        return (self._hello.name if self._hello else "") or self._id
-
-    @property
-    def language(self) -> str | None:
-        """The language that it wants; None: it did not say."""
-        return self._hello.language if self._hello else None
+    def personality(self, admitted: Admitted) -> Personality:
+        """Who answers in a turn that is `admitted`: what operators have said of the device by then, and the device of
+        itself. While the database does not answer, what it said last counts."""
+        if admitted.conversation is not None:
+            self._kept = admitted.conversation.kept
+        hello = UNSAID
+        if self._hello is not None:
+            hello = Personality.model_construct(name=self._hello.name or None, language=self._hello.language)
+        return personality_of(self._settings, self._id, self._kept, hello)
 
     @property
     def hello(self) -> Hello | None:
@@ -89,6 +92,7 @@ class Profile:
     ) -> TurnRequest:
         """What a turn of this device is about: what it said (`closed`), or a `text`, whose `language` is the device's
         unless given."""
+        personality = self.personality(admitted)
         return TurnRequest(
             number=number,
             kind=kind,
@@ -96,9 +100,9 @@ class Profile:
             reply_form=form,
             limits=self.limits,
             topic=self.topic,
-            name=self.name,
+            personality=personality,
             conversation=admitted.conversation,
-            language=language or self.language,
+            language=language or personality.language,
             utterance=closed.utterance if closed else None,
             text=text,
             largest_message=self.last_largest,

@@ -2,7 +2,7 @@
 
 from gateway.engines.protocols import ChatRequest
 from gateway.pipeline.reply import next_request
-from gateway.pipeline.speculation import Question, Speculation, SpeculationCounts
+from gateway.pipeline.speculation import Speculation, SpeculationCounts
 from gateway.pipeline.turn_request import FALLBACK_LANGUAGE, TurnServices, wanted_language
 from gateway.session.admission import Opening
 from gateway.session.profile import Profile
@@ -48,11 +48,11 @@ class Speculating:
             self._counts.skipped += 1
             return
         self._left -= 1
-        language = wanted_language(services.settings, self._profile.language)
-        question = self._question(opening, language) if services.settings.speculation == "answer" else None
+        asking = _Asking(services, self._profile, opening)
+        question = asking.question if services.settings.speculation == "answer" else None
         name = self._profile.address.id
         self._current = Speculation(
-            services.settings, services.engines, self._counts, utterance, language, question, name
+            services.settings, services.engines, self._counts, utterance, asking.language, question, name
         )
 
     def take(self) -> Speculation | None:
@@ -66,22 +66,34 @@ class Speculating:
             self._current.drop()
             self._current = None
 
-    def _question(self, opening: Opening, language: str | None) -> Question:
-        async def question(heard: Transcript) -> ChatRequest | None:
-            services, profile = self._services, self._profile
-            conversation = (await opening.admitted()).conversation
-            text = heard.text.strip()
-            spoken = language or heard.language or FALLBACK_LANGUAGE
-            if conversation is not None and input_hash(text, spoken) in conversation.answered:
-                return None
-            return next_request(
-                services.settings,
-                conversation,
-                text,
-                device=profile.address.id,
-                name=profile.name,
-                language=spoken,
-                now=services.now(),
-            )
 
-        return question
+class _Asking:
+    """What is asked ahead of time for one utterance: the same, of the same assistant, as the turn will ask."""
+
+    def __init__(self, services: TurnServices, profile: Profile, opening: Opening) -> None:
+        self._services = services
+        self._profile = profile
+        self._opening = opening
+
+    async def language(self) -> str | None:
+        personality = self._profile.personality(await self._opening.admitted())
+        return wanted_language(self._services.settings, personality.language)
+
+    async def question(self, heard: Transcript) -> ChatRequest | None:
+        services = self._services
+        admitted = await self._opening.admitted()
+        personality, conversation = self._profile.personality(admitted), admitted.conversation
+        text = heard.text.strip()
+        spoken = wanted_language(services.settings, personality.language) or heard.language or FALLBACK_LANGUAGE
+        kept = conversation.answered if conversation is not None else frozenset()
+        if kept and input_hash(text, spoken, personality.fingerprint) in kept:
+            return None
+        return next_request(
+            services.settings,
+            conversation,
+            text,
+            device=self._profile.address.id,
+            personality=personality,
+            language=spoken,
+            now=services.now(),
+        )

@@ -17,11 +17,12 @@ _PAGE = 64
 _LONGEST_TTL_S = 100 * 365 * 86_400.0
 
 
-def input_hash(question: str, language: str) -> str:
-    """What two questions share that are the same: case, punctuation and spacing do not count, accents do."""
+def input_hash(question: str, language: str, asked: str = "") -> str:
+    """What two questions share that are the same: case, punctuation and spacing do not count, accents do. `asked` is
+    the fingerprint of who is asked: another gives another answer."""
     folded = unicodedata.normalize("NFC", question).casefold()
     words = "".join(character if character.isalnum() else " " for character in folded).split()
-    return hashlib.sha256("\n".join([language, *words]).encode("utf-8", "replace")).hexdigest()
+    return hashlib.sha256("\n".join([language + asked, *words]).encode("utf-8", "replace")).hexdigest()
 
 
 def answered(db: Database, session_id: DeviceId, limit: int) -> frozenset[str]:
@@ -31,19 +32,19 @@ def answered(db: Database, session_id: DeviceId, limit: int) -> frozenset[str]:
 
 
 def cached_answer(
-    db: Database, session_id: DeviceId, question: str, language: str, ttl_s: float, now: datetime
+    db: Database, session_id: DeviceId, question: str, language: str, ttl_s: float, now: datetime, asked: str = ""
 ) -> CachedAnswer | None:
-    """The answer this device got to this question no longer than `ttl_s` ago."""
+    """The answer this device got to this question, of who is `asked` now too, no longer than `ttl_s` ago."""
     kept = CacheRow.select(
         CacheRow.id, CacheRow.created_at, CacheRow.output, CacheRow.audio, CacheRow.rate, CacheRow.bitrate_kbps
-    ).where((CacheRow.session_id == session_id) & (CacheRow.input_hash == input_hash(question, language)))
+    ).where((CacheRow.session_id == session_id) & (CacheRow.input_hash == input_hash(question, language, asked)))
     row = kept.tuples().first(db)
     # The age is not asked in SQL: PostgreSQL would take "all that are young" for few, and read them one by one.
     if row is None or row[1] <= _oldest(ttl_s, now):
         return None
     key, _, output, audio, rate, bitrate_kbps = row
     CacheRow.update(last_accessed=now, access_count=CacheRow.access_count + 1).where(CacheRow.id == key).execute(db)
-    return CachedAnswer(output, bytes(audio), rate, bitrate_kbps)
+    return CachedAnswer(output, bytes(audio), rate, bitrate_kbps, asked)
 
 
 def cache_answer(
@@ -64,7 +65,7 @@ def cache_answer(
     size = sum(len(text.encode("utf-8", "replace")) for text in (question, answer.text)) + len(answer.audio)
     if limits.ttl_s <= 0 or size > limits.total_bytes:
         return False
-    key = input_hash(question, language)
+    key = input_hash(question, language, answer.asked)
     of_session = CacheRow.session_id == session_id
     with db.atomic() as transaction:
         # Written, not read: this locks the conversation, so that it is not erased during the rest.

@@ -71,12 +71,13 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """An answer given before: its text, and its MP3 `audio` at `rate` Hz."""
+    """An answer given before: its text, its MP3 `audio` at `rate` Hz, and the fingerprint of who was `asked`."""
 
     text: str
     audio: bytes
     rate: int
     bitrate_kbps: int
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)

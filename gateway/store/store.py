@@ -218,10 +218,11 @@ class Store:
     # Answers given before
 
     async def cached_answer(
-        self, session_id: DeviceId, question: str, language: str, ttl_s: float, now: datetime
+        self, session_id: DeviceId, question: str, language: str, ttl_s: float, now: datetime, asked: str = ""
     ) -> CachedAnswer | None:
-        """What this device was answered to the same question no longer than `ttl_s` ago."""
-        return await self._worker.run_soon(cache.cached_answer, session_id, question, language, ttl_s, now)
+        """What this device was answered to the same question no longer than `ttl_s` ago, by the one whose fingerprint
+        is `asked`."""
+        return await self._worker.run_soon(cache.cached_answer, session_id, question, language, ttl_s, now, asked)
 
     async def cache_answer(
         self,

@@ -137,8 +137,8 @@ class Voice:
     def from_settings(cls, settings): return cls()
     async def start(self): pass
     async def close(self): pass
-    def voice(self, language): return ""
-    async def speak(self, text, language):
+    def voice(self, language, wanted=None): return ""
+    async def speak(self, text, language, voice=None):
         await asyncio.to_thread(threading.Event().wait)
         yield
 """

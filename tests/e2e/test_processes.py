@@ -63,10 +63,10 @@ class Trickling:
     async def close(self):
         await self.workers.close()
 
-    def voice(self, language):
+    def voice(self, language, wanted=None):
         return language
 
-    async def speak(self, text, language):
+    async def speak(self, text, language, voice=None):
         yield await self.workers.run(hold)
 
 class Loading(Trickling):

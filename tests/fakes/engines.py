@@ -81,10 +81,12 @@ class ScriptedTts(_Scripted[Pcm]):
     def __init__(self, name: str, *answers: Sequence[Step[Pcm]]) -> None:
         super().__init__(name, *answers)
         self.texts: list[str] = []
+        self.voices: list[str | None] = []
 
-    def voice(self, language: str) -> str:
-        return f"{language}-{self.name}"
+    def voice(self, language: str, wanted: str | None = None) -> str:
+        return wanted or f"{language}-{self.name}"
 
-    def speak(self, text: str, language: str) -> AsyncGenerator[Pcm, None]:
+    def speak(self, text: str, language: str, voice: str | None = None) -> AsyncGenerator[Pcm, None]:
         self.texts.append(text)
+        self.voices.append(voice)
         return self._play()

@@ -71,14 +71,14 @@ class EspeakSpeech:
     async def close(self) -> None:
         await self._workers.close()
 
-    def voice(self, language: str) -> str:
-        return self._voice or DEFAULT_VOICES.get(language, language)
+    def voice(self, language: str, wanted: str | None = None) -> str:
+        return wanted or self._voice or DEFAULT_VOICES.get(language, language)
 
-    async def speak(self, text: str, language: str) -> AsyncGenerator[Pcm]:
+    async def speak(self, text: str, language: str, voice: str | None = None) -> AsyncGenerator[Pcm]:
         """Speak `text`, in blocks of some 60 ms. Closing the iterator stops the synthesis within one block.
 
         Raises:
-            EngineFailed: there is no voice for the language, nothing to say in the text, or too much.
+            EngineFailed: there is no such voice, none for the language, nothing to say in the text, or too much.
             EngineBusy: too many texts wait.
         """
         if not any(map(str.isalnum, text)):
@@ -97,7 +97,7 @@ class EspeakSpeech:
                 loop.call_soon_threadsafe(blocks.put_nowait, block)
                 return samples <= LONGEST_SPEECH_S * self._library.sample_rate
 
-            self._library.speak(text, self.voice(language), on_audio=pass_on)
+            self._library.speak(text, self.voice(language, voice), on_audio=pass_on)
             if samples == 0:
                 raise EngineFailed("espeak made no audio")
             if samples > LONGEST_SPEECH_S * self._library.sample_rate:
@@ -112,7 +112,9 @@ class EspeakSpeech:
                 yield Pcm(block, self._library.sample_rate)
             await work
         except ValueError as error:
-            raise EngineFailed(f"espeak has no voice for {language!r}", retryable=False, rest_s=0.0) from error
+            raise EngineFailed(
+                f"espeak has no voice {self.voice(language, voice)!r}", retryable=False, rest_s=0.0
+            ) from error
         except RuntimeError as error:
             raise EngineFailed(f"espeak failed: {error}") from error
         finally:

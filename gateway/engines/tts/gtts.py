@@ -102,7 +102,7 @@ class GoogleTranslateSpeech:
         it. That it fails is told when there is something to say."""
         if self._workers.pending:
             return
-        url = urllib.parse.urljoin(self._requests("a", "en")[0].url or "", "/")
+        url = urllib.parse.urljoin(self._requests("a", "en", self._tld)[0].url or "", "/")
 
         def connect(_: threading.Event) -> None:
             with contextlib.suppress(requests.RequestException):
@@ -110,17 +110,20 @@ class GoogleTranslateSpeech:
 
         await self._workers.run(connect)
 
-    def voice(self, language: str) -> str:
-        return f"{_LANGUAGES.get(language, language)}@{self._tld}"
+    def voice(self, language: str, wanted: str | None = None) -> str:
+        return f"{_LANGUAGES.get(language, language)}@{wanted or self._tld}"
 
-    async def speak(self, text: str, language: str) -> AsyncGenerator[Pcm]:
+    async def speak(self, text: str, language: str, voice: str | None = None) -> AsyncGenerator[Pcm]:
         """Speak `text`, piece by piece.
 
         Raises:
             EngineFailed: the service cannot be reached, refuses, is slow, answers no audio, or does not know the
-                language.
+                language or the voice.
             EngineBusy: too many pieces wait.
         """
+        tld = voice or self._tld
+        if tld not in ACCENT_TLDS:
+            raise EngineFailed(f"gtts has no voice {tld!r}", retryable=False, rest_s=0.0)
         code = _LANGUAGES.get(language, language)
         if code not in tts_langs():
             raise EngineFailed(f"gtts does not speak {language!r}", retryable=False, rest_s=0.0)
@@ -128,10 +131,10 @@ class GoogleTranslateSpeech:
         if not pieces:
             raise EngineFailed("there is nothing to say in the text", retryable=False, rest_s=0.0)
         for piece in pieces:
-            yield await self._fetch(piece, code)
+            yield await self._fetch(piece, code, tld)
 
-    async def _fetch(self, piece: str, code: str) -> Pcm:
-        requests_of_piece = self._requests(piece, code)
+    async def _fetch(self, piece: str, code: str, tld: str) -> Pcm:
+        requests_of_piece = self._requests(piece, code, tld)
 
         def fetch(abandoned: threading.Event) -> Pcm:
             attempt = 1
@@ -148,9 +151,9 @@ class GoogleTranslateSpeech:
 
         return await self._workers.run(fetch)
 
-    def _requests(self, piece: str, code: str) -> list[requests.PreparedRequest]:
+    def _requests(self, piece: str, code: str, tld: str) -> list[requests.PreparedRequest]:
         """gTTS's own requests for `piece`: one, unless what it writes out (an abbreviation) makes it too long."""
-        speech = gtts.gTTS(piece, lang=code, tld=self._tld, lang_check=False)
+        speech = gtts.gTTS(piece, lang=code, tld=tld, lang_check=False)
         prepared: list[requests.PreparedRequest] = speech._prepare_requests()
         return prepared
 

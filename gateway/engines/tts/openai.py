@@ -66,10 +66,10 @@ class OpenAISpeech:
         if self._client is not None:
             await self._client.close()
 
-    def voice(self, language: str) -> str:
-        return f"{self._model}/{self._voice}"
+    def voice(self, language: str, wanted: str | None = None) -> str:
+        return f"{self._model}/{wanted or self._voice}"
 
-    async def speak(self, text: str, language: str) -> AsyncGenerator[Pcm]:
+    async def speak(self, text: str, language: str, voice: str | None = None) -> AsyncGenerator[Pcm]:
         """Speak `text`, as the audio comes. Closing the iterator closes the connection.
 
         Raises:
@@ -80,11 +80,11 @@ class OpenAISpeech:
         ask = partial(
             client.audio.speech.with_streaming_response.create,
             model=self._model,
-            voice=self._voice,
+            voice=voice or self._voice,
             input=text,
             response_format="pcm",
         )
-        with errors_mapped(client):
+        with errors_mapped(client, chosen=voice is not None):
             async with AsyncExitStack() as stack:
                 try:
                     # OpenAI's own PCM has one rate. Other servers answer at the rate of the voice (Piper: 22.05 kHz)
