@@ -37,6 +37,7 @@ class Stage(StrEnum):
     SEND = "send"
     STORE = "store"
     TURN = "turn"
+    TOOLS = "tools"
 
 
 class GatewayError(Exception):
@@ -90,6 +91,10 @@ class EngineFailed(GatewayError):
 
 class EngineBusy(EngineFailed):
     """The engine's own bounded queue is full; it is well, and is not rested for this."""
+
+
+class ToolFailed(GatewayError):
+    """A tool could not do what the chat model asked of it; the message is for the model, and for people."""
 
 
 class StoreError(GatewayError):

@@ -11,6 +11,7 @@ from gateway.cli.options import AsJson, examples, takes_settings
 from gateway.cli.output import print_json
 from gateway.cli.running import run_async
 from gateway.cli.tables import table
+from gateway.config import Settings
 from gateway.errors import ConfigurationError, Stage
 from gateway.settings_sources import Loaded
 
@@ -18,7 +19,19 @@ if TYPE_CHECKING:
     from gateway.engines.choosing import Choice
 
 takes_engines = takes_settings(
-    "stt", "llm", "tts", "stt_model", "llm_model", "tts_voice", "stt_device", "stt_compute_type", "language"
+    *(
+        "stt",
+        "llm",
+        "tts",
+        "tools",
+        "stt_model",
+        "llm_model",
+        "tts_voice",
+        "stt_device",
+        "stt_compute_type",
+        "language",
+    ),
+    *("home_assistant_url", "home_assistant_token_file", "home_assistant_entities", "mcp_servers"),
 )
 """For commands that need nothing but engines."""
 
@@ -35,7 +48,7 @@ def register(app: typer.Typer) -> None:
 
 @takes_engines
 def engines(loaded: Loaded, as_json: AsJson = False) -> None:
-    """Show which engines can work here, why others cannot, and which a run with these settings uses."""
+    """Show which engines and tools can work here, why others cannot, and which a run with these settings uses."""
     from gateway.engines.choosing import GTTS_SERVER, choose
     from gateway.engines.reachable import reachable
 
@@ -48,7 +61,7 @@ def engines(loaded: Loaded, as_json: AsJson = False) -> None:
         return await reached, found
 
     gtts_reached, found = run_async(look())
-    known = _known(None if gtts_reached else f"{GTTS_SERVER} cannot be reached from here")
+    known = _known(loaded.settings, None if gtts_reached else f"{GTTS_SERVER} cannot be reached from here")
     problem, choice = (found, None) if isinstance(found, ConfigurationError) else (None, found)
     if as_json:
         print_json(
@@ -70,16 +83,16 @@ def engines(loaded: Loaded, as_json: AsJson = False) -> None:
         raise problem
 
 
-def _known(gtts_fault: str | None) -> list[dict[str, Any]]:
+def _known(settings: Settings, gtts_fault: str | None) -> list[dict[str, Any]]:
     """What is known of every engine; `gtts_fault` says why gtts, which is a server's, cannot work."""
     from gateway.engines.catalog import engines_of
 
     known = []
-    for stage in (Stage.STT, Stage.LLM, Stage.TTS):
+    for stage in (Stage.STT, Stage.LLM, Stage.TTS, Stage.TOOLS):
         for spec in engines_of(stage).values():
             reason = None
             try:
-                spec.check(os.environ)
+                spec.check(os.environ, settings)
             except ConfigurationError as error:
                 reason = str(error)
             if spec.name == "gtts" and reason is None:
@@ -89,7 +102,7 @@ def _known(gtts_fault: str | None) -> list[dict[str, Any]]:
 
 
 def _chosen(choice: "Choice") -> dict[str, Any]:
-    stages = {Stage.STT: choice.stt, Stage.LLM: choice.llm, Stage.TTS: choice.tts}
+    stages = {Stage.STT: choice.stt, Stage.LLM: choice.llm, Stage.TTS: choice.tts, Stage.TOOLS: choice.tools}
     return {
         str(stage): [{"engine": one.spec.name, "why": one.why} for one in chosen] for stage, chosen in stages.items()
     } | {"notes": list(choice.notes)}

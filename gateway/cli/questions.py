@@ -40,7 +40,7 @@ async def spoken_questions(
         ConfigurationError: espeak is not installed; the message says how to.
     """
     spec = find_engine(Stage.TTS, "espeak")
-    spec.check(environ)
+    spec.check(environ, settings)
     voice: TextToSpeech = spec.load().from_settings(settings.model_copy(update={"tts_voice": ""}))
     await voice.start()
     spoken: dict[str, Question] = {}

@@ -1,7 +1,8 @@
 """The engines there are: those of the gateway and those that other packages bring.
 
 A package adds an engine by an entry point of the group `mqtt_voice_gateway.stt`, `.llm` or `.tts`, whose name is the
-engine's and whose value is a class with `from_settings(settings)` (see `gateway.engines.protocols`).
+engine's and whose value is a class with `from_settings(settings)` (see `gateway.engines.protocols`); tools likewise,
+by one of the group `mqtt_voice_gateway.tools` (see `gateway.engines.tools.protocol`).
 
 Nothing here imports an engine or its packages before it is used: a package that is not installed costs nothing, and
 whether it is there is found out without importing it.
@@ -21,7 +22,12 @@ from gateway.errors import ConfigurationError, Stage
 DISTRIBUTION: Final = "mqtt-voice-gateway"
 ENTRY_POINT_GROUP: Final = "mqtt_voice_gateway"
 
-STAGE_LABELS: Final = {Stage.STT: "speech to text", Stage.LLM: "chat", Stage.TTS: "text to speech"}
+STAGE_LABELS: Final = {
+    Stage.STT: "speech to text",
+    Stage.LLM: "chat",
+    Stage.TTS: "text to speech",
+    Stage.TOOLS: "tools",
+}
 
 OPENAI_VARIABLES: Final = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
 
@@ -37,7 +43,8 @@ class EngineSpec:
     """Where an engine is and what it needs.
 
     `target` is `module:Class`; `packages` are the modules that it imports; `extra` is the gateway's extra that
-    installs them, empty where they come with it. `needs_openai` engines want one of `OPENAI_VARIABLES`.
+    installs them, empty where they come with it. `needs_openai` engines want one of `OPENAI_VARIABLES`; `needs_setting`
+    is the setting without which there is nothing for it to do.
     """
 
     stage: Stage
@@ -46,6 +53,7 @@ class EngineSpec:
     packages: tuple[str, ...] = ()
     extra: str = ""
     needs_openai: bool = False
+    needs_setting: str = ""
 
     @property
     def is_installed(self) -> bool:
@@ -57,11 +65,11 @@ class EngineSpec:
         """What to type when its packages are missing."""
         return f"pip install '{DISTRIBUTION}[{self.extra}]'" if self.extra else f"pip install {DISTRIBUTION}"
 
-    def check(self, environ: Mapping[str, str]) -> None:
+    def check(self, environ: Mapping[str, str], settings: Settings) -> None:
         """Find out whether it can work, as far as can be told without starting it.
 
         Raises:
-            ConfigurationError: a package or a variable is missing; the message says what to do.
+            ConfigurationError: a package, a variable or a setting is missing; the message says what to do.
         """
         if not self.is_installed:
             raise ConfigurationError(f"{self.name} ({STAGE_LABELS[self.stage]}) needs: {self.install_command}")
@@ -69,6 +77,10 @@ class EngineSpec:
             raise ConfigurationError(
                 f"{self.name} ({STAGE_LABELS[self.stage]}) needs OPENAI_API_KEY, or OPENAI_BASE_URL for a compatible"
                 " server (Ollama, vLLM, …)"
+            )
+        if self.needs_setting and not getattr(settings, self.needs_setting):
+            raise ConfigurationError(
+                f"{self.name} ({STAGE_LABELS[self.stage]}) needs the setting {self.needs_setting}: see docs/tools.md"
             )
 
     def load(self) -> EngineClass:
@@ -93,10 +105,24 @@ BUILT_IN: Final = (
         Stage.STT, "pocketsphinx", f"{_ENGINES}.stt.pocketsphinx:PocketSphinx", ("pocketsphinx",), "pocketsphinx"
     ),
     EngineSpec(Stage.LLM, "openai", f"{_ENGINES}.llm.openai:OpenAIChat", ("openai",), needs_openai=True),
+    EngineSpec(
+        Stage.LLM,
+        "home-assistant",
+        f"{_ENGINES}.llm.home_assistant:HomeAssistantChat",
+        needs_setting="home_assistant_url",
+    ),
     EngineSpec(Stage.LLM, "offline", f"{_ENGINES}.llm.offline:OfflineChat"),
     EngineSpec(Stage.TTS, "gtts", f"{_ENGINES}.tts.gtts:GoogleTranslateSpeech", ("gtts",)),
     EngineSpec(Stage.TTS, "openai", f"{_ENGINES}.tts.openai:OpenAISpeech", ("openai",), needs_openai=True),
     EngineSpec(Stage.TTS, "espeak", f"{_ENGINES}.tts.espeak:EspeakSpeech", ("espeakng_loader",), "espeak"),
+    EngineSpec(Stage.TOOLS, "clock", f"{_ENGINES}.tools.clock:Clock"),
+    EngineSpec(
+        Stage.TOOLS,
+        "home-assistant",
+        f"{_ENGINES}.tools.home_assistant:HomeAssistant",
+        needs_setting="home_assistant_url",
+    ),
+    EngineSpec(Stage.TOOLS, "mcp", f"{_ENGINES}.tools.mcp:McpServers", ("mcp",), "mcp", needs_setting="mcp_servers"),
 )
 
 

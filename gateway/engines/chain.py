@@ -142,9 +142,13 @@ class ChatChain:
     async def _timed(self, pieces: AsyncIterator[str]) -> AsyncGenerator[str, None]:
         """Pass `pieces` on within both limits, without what comes before the first text."""
         stopwatch = _Stopwatch()
-        begun = False
-        while (piece := await stopwatch.next(pieces, self._timeout_s if begun else self._first_token_s)) is not None:
+        begun = tools_work = False
+        while True:
+            limit_s = self._timeout_s if begun or tools_work else self._first_token_s
+            if (piece := await stopwatch.next(pieces, limit_s)) is None:
+                return
             begun = begun or bool(piece.strip())
+            tools_work = tools_work or not piece
             if begun:
                 yield piece
 

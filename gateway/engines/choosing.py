@@ -73,19 +73,24 @@ class Choice:
     stt: tuple[EngineChoice, ...]
     llm: tuple[EngineChoice, ...]
     tts: tuple[EngineChoice, ...]
+    tools: tuple[EngineChoice, ...] = ()
 
     @property
     def lines(self) -> list[str]:
         """One line a stage, for the banner."""
-        return [
+        lines = [
             f"{STAGE_LABELS[stage[0].spec.stage]}: {'; else '.join(chosen.why for chosen in stage)}"
             for stage in (self.stt, self.llm, self.tts)
         ]
+        if self.tools:
+            lines.append(f"{STAGE_LABELS[Stage.TOOLS]}: {'; '.join(chosen.why for chosen in self.tools)}")
+        return lines
 
     @property
     def notes(self) -> list[str]:
         """What a person should know: what fell back to an offline engine, and what to do about it."""
-        return [chosen.note for stage in (self.stt, self.llm, self.tts) for chosen in stage if chosen.note]
+        stages = (self.stt, self.llm, self.tts, self.tools)
+        return [chosen.note for stage in stages for chosen in stage if chosen.note]
 
 
 async def choose(settings: Settings, environ: Mapping[str, str], probe: Probe = reachable) -> Choice:
@@ -94,12 +99,13 @@ async def choose(settings: Settings, environ: Mapping[str, str], probe: Probe = 
     Raises:
         ConfigurationError: a choice that cannot work; the message says what to do.
     """
-    stt = _listed(Stage.STT, settings.stt, environ)
-    llm = _listed(Stage.LLM, settings.llm, environ)
-    tts = _listed(Stage.TTS, settings.tts, environ)
+    stt = _listed(Stage.STT, settings.stt, settings, environ)
+    llm = _listed(Stage.LLM, settings.llm, settings, environ)
+    tts = _listed(Stage.TTS, settings.tts, settings, environ)
+    tools = _chosen_tools(settings, environ)
     auto = _Auto(settings, environ, probe)
     chosen_stt, chosen_tts = await asyncio.gather(_unless(stt, auto.stt), _unless(tts, auto.tts))
-    choice = Choice(chosen_stt, llm or auto.llm(), chosen_tts)
+    choice = Choice(chosen_stt, llm or auto.llm(), chosen_tts, tools)
     if not choice.tts:
         install = find_engine(Stage.TTS, "espeak").install_command
         raise ConfigurationError(
@@ -123,12 +129,29 @@ def named_engines(stage: Stage, setting: str) -> list[EngineSpec]:
     return [find_engine(stage, name) for name in names]
 
 
-def _listed(stage: Stage, setting: str, environ: Mapping[str, str]) -> tuple[EngineChoice, ...]:
+def _listed(stage: Stage, setting: str, settings: Settings, environ: Mapping[str, str]) -> tuple[EngineChoice, ...]:
     """The engines that `setting` lists, each of which can work as far as can be told; none when it says `auto`."""
     specs = named_engines(stage, setting)
     for spec in specs:
-        spec.check(environ)
+        spec.check(environ, settings)
     return tuple(EngineChoice(spec, f"{spec.name}, as configured", required=True) for spec in specs)
+
+
+def _chosen_tools(settings: Settings, environ: Mapping[str, str]) -> tuple[EngineChoice, ...]:
+    """The toolboxes that are listed. `auto` offers none where there is nothing but the clock: the system prompt tells
+    the time already, every function costs a model time to read, and some servers take none."""
+    if settings.tools.strip() == "none":
+        return ()
+    if listed := _listed(Stage.TOOLS, settings.tools, settings, environ):
+        return listed
+    configured = []
+    for name in ("home-assistant", "mcp"):
+        spec = find_engine(Stage.TOOLS, name)
+        if getattr(settings, spec.needs_setting):
+            spec.check(environ, settings)
+            configured.append(EngineChoice(spec, f"{name}, because {spec.needs_setting} is set"))
+    clock = EngineChoice(find_engine(Stage.TOOLS, "clock"), "clock")
+    return (*configured, clock) if configured else ()
 
 
 async def _unless(
@@ -171,7 +194,8 @@ class _Auto:
         return (*chosen, self._offline_stt(whisper))
 
     def llm(self) -> tuple[EngineChoice, ...]:
-        """A server, or the small assistant that says that it has none."""
+        """A server; or Home Assistant's agent, and for what that does not understand, as where there is neither, the
+        small assistant that says that it has no model."""
         if chosen := self._openai(Stage.LLM):
             return chosen
         note = (
@@ -179,7 +203,11 @@ class _Auto:
             " asked. Set OPENAI_API_KEY, or OPENAI_BASE_URL for a compatible server (Ollama, vLLM, …)."
         )
         why = f"offline, because neither {' nor '.join(OPENAI_VARIABLES)} is set"
-        return (EngineChoice(find_engine(Stage.LLM, "offline"), why, note),)
+        offline = EngineChoice(find_engine(Stage.LLM, "offline"), why, note)
+        if not self._settings.home_assistant_url:
+            return (offline,)
+        agent = find_engine(Stage.LLM, "home-assistant")
+        return (EngineChoice(agent, "home-assistant, because home_assistant_url is set"), offline)
 
     async def tts(self) -> tuple[EngineChoice, ...]:
         """A server's voice, then Google's, then espeak's, each as far as it is there; perhaps none."""

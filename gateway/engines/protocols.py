@@ -5,16 +5,47 @@ engine cannot work as configured. Work that fails raises `EngineFailed`; cancell
 serves many devices at once, and blocking code never runs on the event loop.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.audio import Pcm
 from gateway.values import Message, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A function that a chat model may call: `parameters` is the JSON schema of its arguments, an object. One that
+    `acts` changes something in the world; all others may be called again without harm."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    acts: bool = False
+
+
+class Tools(Protocol):
+    """What may be done for one turn; see `gateway.engines.turn_tools`."""
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]: ...
+
+    async def call(self, name: str, arguments: str) -> str:
+        """Call the function `name` with `arguments`, a JSON object, and return what the model is to know of it. What
+        goes wrong is told there too: it never raises for it."""
+        ...
+
+    async def perform(self, name: str, arguments: Mapping[str, Any], work: Callable[[], Awaitable[str]]) -> str:
+        """Do `work` of an engine's own as if it were the function `name`: once a turn, and not before it may be done.
+
+        Raises:
+            ToolFailed: it may not be done, or failed.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +56,8 @@ class ChatRequest:
     language: str
     now: datetime
     """Local time, with its zone."""
+    tools: Tools | None = field(default=None, compare=False)
+    """What the model may do; None: nothing but answer."""
     model: str | None = None
     """The model that is to answer; None: the engine's own."""
     max_tokens: int | None = None
@@ -80,7 +113,11 @@ class SpeechToText(Engine, Protocol):
 
 class ChatModel(Engine, Protocol):
     def reply(self, request: ChatRequest) -> AsyncIterator[str]:
-        """Answer, as the text comes: pieces of any length, to be joined without anything between."""
+        """Answer, as the text comes: pieces of any length, to be joined without anything between.
+
+        An empty piece before any text says that tools are at work: from then on the whole answer's time limit is the
+        only one.
+        """
         ...
 
 

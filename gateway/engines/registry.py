@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.config import Settings
@@ -12,7 +12,8 @@ from gateway.engines.chain import ChatChain, SttChain, TtsChain
 from gateway.engines.choosing import Choice, EngineChoice, choose
 from gateway.engines.circuit import EngineHealth
 from gateway.engines.closing import close_all
-from gateway.errors import ConfigurationError
+from gateway.engines.toolboxes import Toolboxes
+from gateway.errors import ConfigurationError, Stage
 
 __all__ = ["Engines", "build", "choose"]
 
@@ -24,20 +25,21 @@ class Engines:
     stt: SttChain
     llm: ChatChain
     tts: TtsChain
+    tools: Toolboxes = field(default_factory=Toolboxes)
     lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def prepare(self) -> None:
         """Somebody begins to speak: let the engines that will be asked prepare themselves, in the background."""
-        for chain in (self.stt, self.llm, self.tts):
-            chain.prepare()
+        for part in (self.stt, self.llm, self.tts, self.tools):
+            part.prepare()
 
     def health(self) -> list[EngineHealth]:
         return [*self.stt.health(), *self.llm.health(), *self.tts.health()]
 
     async def close(self) -> None:
         """Close every engine, also when closing one of them fails."""
-        await close_all(chain.close() for chain in (self.stt, self.llm, self.tts))
+        await close_all(part.close() for part in (self.stt, self.llm, self.tts, self.tools))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ async def build(choice: Choice, settings: Settings) -> Engines:
     """Make and start the engines of `choice`, all at the same time: a model loads while a connection opens.
 
     An engine that was asked for by name must start. One that `auto` chose is left out with a note if it does not,
-    as long as another of its stage remains.
+    as long as another of its stage remains, or the stage can be empty: the tools.
 
     Raises:
         ConfigurationError: an engine cannot start; none is left running.
@@ -66,10 +68,10 @@ async def build(choice: Choice, settings: Settings) -> Engines:
                     group.create_task(_start(chosen, settings, stack, notes), name=f"start {chosen.spec.name}")
                     for chosen in stage
                 ]
-                for stage in (choice.stt, choice.llm, choice.tts)
+                for stage in (choice.stt, choice.llm, choice.tts, choice.tools)
             ]
-        stt, llm, tts = (_usable([task.result() for task in stage], notes) for stage in starting)
-        used = Choice(*(tuple(one.chosen for one in stage) for stage in (stt, llm, tts)))
+        stt, llm, tts, tools = (_usable([task.result() for task in stage], notes) for stage in starting)
+        used = Choice(*(tuple(one.chosen for one in stage) for stage in (stt, llm, tts, tools)))
         rest_s = settings.engine_rest_s
         engines = Engines(
             SttChain([one.engine for one in stt], timeout_s=settings.stt_timeout_s, rest_s=rest_s),
@@ -85,6 +87,7 @@ async def build(choice: Choice, settings: Settings) -> Engines:
                 rest_s=rest_s,
                 cache_bytes=settings.speech_cache_mb * 1024 * 1024,
             ),
+            Toolboxes([one.engine for one in tools], timeout_s=settings.tool_timeout_s),
             tuple(used.lines),
             (*used.notes, *notes),
         )
@@ -111,7 +114,7 @@ def _usable(stage: Sequence[_Started], notes: list[str]) -> list[_Started]:
     usable = [one for one in stage if one.error is None]
     for one in stage:
         if one.error is not None:
-            if one.chosen.required or not usable:
+            if one.chosen.required or not (usable or one.chosen.spec.stage is Stage.TOOLS):
                 raise one.error
             notes.append(_left_out(one.chosen, one.error))
     return usable

@@ -36,7 +36,7 @@ def test_choosing_imports_no_engine() -> None:
         (Stage.STT, "pocket-sphinx", "did you mean pocketsphinx?"),
         (Stage.TTS, "espeak-ng", "did you mean espeak?"),
         (Stage.LLM, "open-ai", "did you mean openai?"),
-        (Stage.LLM, "zzz", "there are: auto, openai, offline"),
+        (Stage.LLM, "zzz", "there are: auto, openai, home-assistant, offline"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(stage: Stage, name: str, hint: str) -> None:
@@ -60,17 +60,17 @@ def test_a_missing_package_is_answered_with_what_to_install(
     spec = find_engine(stage, name)
     assert not spec.is_installed
     with pytest.raises(ConfigurationError) as caught:
-        spec.check({})
+        spec.check({}, Settings())
     assert str(caught.value).endswith(command)
 
 
 @pytest.mark.parametrize("stage", [Stage.STT, Stage.LLM, Stage.TTS])
 def test_openai_wants_a_key_or_a_server(stage: Stage) -> None:
     spec = find_engine(stage, "openai")
-    spec.check({"OPENAI_API_KEY": "k"})
-    spec.check({"OPENAI_BASE_URL": "http://127.0.0.1:11434/v1"})
+    spec.check({"OPENAI_API_KEY": "k"}, Settings())
+    spec.check({"OPENAI_BASE_URL": "http://127.0.0.1:11434/v1"}, Settings())
     with pytest.raises(ConfigurationError, match="OPENAI_API_KEY, or OPENAI_BASE_URL"):
-        spec.check({"OPENAI_API_KEY": " "})
+        spec.check({"OPENAI_API_KEY": " "}, Settings())
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("plugin")
 def test_another_package_may_bring_an_engine_but_not_replace_one() -> None:
     spec = find_engine(Stage.TTS, "shouting")
-    spec.check({})
+    spec.check({}, Settings())
     assert spec.load().__name__ == "Shouting"  # type: ignore[attr-defined]
     assert find_engine(Stage.TTS, "espeak").target.startswith("gateway.")
     assert "shouting" not in engines_of(Stage.STT)
