@@ -72,6 +72,7 @@ async def serve_gateway(args: argparse.Namespace) -> None:
         turns_per_minute=100_000,
         stt_queue=1000,
         root_topic=args.root or "voice",
+        web="off",
         speculation=args.speculation,
         reply_buffer_ms=REPLY_BUFFER_MS if args.sentences else Settings.model_fields["reply_buffer_ms"].default,
     )

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, tzinfo
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from zoneinfo import ZoneInfo
 
 from gateway import __version__
@@ -39,7 +39,12 @@ from gateway.session import SessionServices
 from gateway.sessions import Sessions
 from gateway.store import Store
 from gateway.values import DeviceAddress
+from gateway.web.address import WebAddress, web_address
+from gateway.web.token import token_file, web_token
 from gateway.wire.topics import OFFLINE, ONLINE, UPLINK, Leaf, Topics
+
+if TYPE_CHECKING:
+    from gateway.web.server import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +78,7 @@ class Gateway:
         self._speculation = SpeculationCounts()
         self._declared_offline = asyncio.Event()
         self._embedded: EmbeddedBroker | None = None
+        self._web: WebServer | None = None
         self._stack = AsyncExitStack()
         self.notes: list[str] = []
         """What a person should know: engines that fell back to offline ones."""
@@ -110,6 +116,11 @@ class Gateway:
             [f"MQTT voice gateway {__version__}", *(f"  {line}" for line in lines), "Try it:", f"  {to_try}"]
         )
 
+    @property
+    def page_url(self) -> str | None:
+        """Where the page is, for a browser on this machine; None if it is not served."""
+        return None if self._web is None else self._web.url
+
     async def wait_connected(self, timeout_s: float) -> None:
         """Wait until the broker has taken the subscriptions.
 
@@ -122,6 +133,7 @@ class Gateway:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
+        page = web_address(settings)
         self._store = Store(database_url(settings))
         await self._store.start()
         stack.push_async_callback(self._store.close)
@@ -182,6 +194,8 @@ class Gateway:
         await self._requests.start()
         stack.push_async_callback(self._stop_serving)
         await self._broker.start()
+        if page is not None:
+            await self._start_web(page, stack)
         self._start_task(stack, self._keep_online(), "keep online")
         if settings.cleanup_interval_h > 0:
             self._start_task(stack, self._keep_house(settings.cleanup_interval_h * 3600), "keep house")
@@ -204,6 +218,31 @@ class Gateway:
         stack.push_async_callback(embedded.stop)
         self._url = embedded.url
         self._broker_line = f"broker: embedded, {embedded.hint}"
+
+    async def _start_web(self, address: WebAddress, stack: AsyncExitStack) -> None:
+        # Some 0.4 s of imports, which nobody pays who has no page.
+        from gateway.web.server import PortTaken, WebServer
+        from gateway.web.services import WebServices
+
+        settings = self.settings
+        token = web_token(settings, address)
+        services = WebServices(
+            settings, self._operations, self._events, self._live, self._broker, lambda: self._url, self._now
+        )
+        server = WebServer(services, address, token)
+        try:
+            await server.start()
+        except PortTaken as error:
+            if address.wanted:
+                raise
+            self.notes.append(str(error))
+            return
+        stack.push_async_callback(server.stop)
+        self._web = server
+        login = "" if token is None else f", token in {token_file(settings.data_dir)}"
+        if settings.web_token:
+            login = ", token as in GATEWAY_WEB_TOKEN"
+        self._lines.append(f"page: {server.url}{login}")
 
     async def _earlier_state(self) -> LiveState:
         """What the store knows of earlier runs."""

@@ -15,11 +15,15 @@ class SlidingWindow:
         self._let_through: deque[float] = deque()
         self._refused = 0
 
-    def allows(self, now: float) -> bool:
-        """Count one at `now`, and tell whether it may pass."""
+    def full(self, now: float) -> bool:
+        """Tell whether one at `now` would not pass, without counting it."""
         while self._let_through and self._let_through[0] <= now - self._window_s:
             self._let_through.popleft()
-        if len(self._let_through) >= self._limit:
+        return len(self._let_through) >= self._limit
+
+    def allows(self, now: float) -> bool:
+        """Count one at `now`, and tell whether it may pass."""
+        if self.full(now):
             self._refused += 1
             return False
         self._let_through.append(now)

@@ -9,7 +9,7 @@ from gateway.events import CLEANUP, FORGET, Event, SessionsErased
 from gateway.session import DirectQuestion
 from gateway.sessions import Sessions
 from gateway.store import ErasedSession, SessionSummary, Store
-from gateway.values import DeviceAddress, DeviceId, parse_device_id
+from gateway.values import DeviceAddress, DeviceId, TurnRecord, parse_device_id
 
 SESSIONS_LISTED = 100
 """In one answer, unless the request says otherwise; up to `SESSIONS_LISTED_MAX`."""
@@ -46,6 +46,13 @@ class Operations:
         if messages is None:
             raise OperationRefused(f"there is no session {device}")
         return device, messages
+
+    async def conversation(self, spelling: str, limit: int) -> list[TurnRecord]:
+        """The newest `limit` turns of a device, oldest first."""
+        device = named_device(spelling)
+        if await self._store.session(device) is None:
+            raise OperationRefused(f"there is no session {device}")
+        return await self._store.turns(device, limit)
 
     def ask(self, spelling: str, audio: bytes) -> tuple[DeviceId, DirectQuestion]:
         """Have a sound file answered as if the device had sent it; the reply comes back here."""

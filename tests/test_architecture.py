@@ -17,7 +17,7 @@ LAYERS = (
     ("session", "reports", "device"),
     ("sessions", "simulator"),
     ("operations",),
-    ("requests",),
+    ("requests", "web"),
     ("app",),
     ("cli",),
 )
@@ -33,6 +33,7 @@ PURE = (
     "provisioning.board", "provisioning.certificates", "provisioning.logins", "provisioning.password_file",
     "reports.live", "reports.stats", "device.mpeg", "device.playback", "engines.choice", "engines.encoder",
     "session.announcements", "simulator.plan",
+    "web.shown",
 )  # fmt: skip
 """They do no input or output and read no clock: times are passed in."""
 

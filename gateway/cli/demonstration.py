@@ -124,7 +124,9 @@ class Demonstration:
             for line in engines.lines:
                 self._tell(f"  {line}")
             self._tell("starting the gateway with an embedded broker and a fresh database")
-            async with Gateway(self._settings, environ=self._environ, engines=engines) as gateway:
+            # The page would be gone before anybody has seen it.
+            settings = self._settings.model_copy(update={"web": "off"})
+            async with Gateway(settings, environ=self._environ, engines=engines) as gateway:
                 await gateway.wait_connected(CONNECT_S)
                 self._tell(f"two devices ask at the same time, on {gateway.broker_url}")
                 async with asyncio.TaskGroup() as tasks:

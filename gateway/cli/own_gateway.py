@@ -57,6 +57,7 @@ class OwnGateway:
                 "llm": "offline",
                 "tts": "espeak",
                 "tts_voice": "",
+                "web": "off",
             }
         )
         # Not a fork: this process has threads.

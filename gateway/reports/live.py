@@ -68,6 +68,10 @@ class LiveState:
         """Every device that is known, the longest unchanged first."""
         return tuple(self._states.values())
 
+    def state(self, device: DeviceId) -> DeviceState | None:
+        """What is known of one device."""
+        return self._states.get(device)
+
     def forget_last(self, device: DeviceId) -> None:
         """Know nothing any more of the device's last turn."""
         known = self._states.pop(device, None)

@@ -29,7 +29,7 @@ log = logging.getLogger("gateway.turns")
 
 QUIET_LIBRARIES = (
     *("httpx", "httpx2", "httpcore", "httpcore2", "openai", "faster_whisper", "urllib3", "gtts", "huggingface_hub"),
-    "peewee",
+    *("peewee", "uvicorn", "uvicorn.error"),
 )
 """Libraries that speak up only when something is wrong: below that they log a line a request, or, with every SQL
 statement, what people said."""

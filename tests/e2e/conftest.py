@@ -48,6 +48,7 @@ def settings(provider: OpenAIServer, tmp_path: Path) -> Callable[..., Settings]:
 
     def make(**given: Any) -> Settings:
         values = {"stt": "openai", "llm": "openai", "tts": "openai", "language": "en", "data_dir": tmp_path}
+        values["web"] = "off"
         # The questions of these tests are told apart by how much silence they end with, and who speculates does not
         # wait for that.
         values["speculation"] = "off"

@@ -37,7 +37,13 @@ class GatewayProcess:
             *COMMAND,
             *self._options,
             cwd=self._folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(self._folder), **self._environ},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "HOME": str(self._folder),
+                "GATEWAY_WEB": "off",
+                **self._environ,
+            },
             stdout=pipe,
             stderr=pipe,
         )
