@@ -187,7 +187,7 @@ class Gateway:
             )
         )
         self._operations = Operations(
-            self._store, self._sessions, self._statistics, self._live.online, self._events.emit
+            settings, self._store, self._sessions, self._statistics, self._live.online, self._events.emit
         )
         self._requests = Requests(settings, self._broker, self._operations)
         await self._publisher.start()

@@ -1,15 +1,20 @@
 """What an operator may have done while the gateway runs, whoever asks: over MQTT, over HTTP, or the gateway itself."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.config import Settings
 from gateway.errors import OperationRefused
 from gateway.events import CLEANUP, FORGET, Event, SessionsErased
-from gateway.session import DirectQuestion
+from gateway.recipients import Directory
+from gateway.session import DirectQuestion, new_announcement_id
 from gateway.sessions import Sessions
 from gateway.store import ErasedSession, SessionSummary, Store
-from gateway.values import DeviceAddress, DeviceId, TurnRecord, parse_device_id
+from gateway.values import DeviceAddress, DeviceId, TurnKind, TurnRecord, parse_device_id
+from gateway.wire.announcements import AnnouncementRequest
 
 SESSIONS_LISTED = 100
 """In one answer, unless the request says otherwise; up to `SESSIONS_LISTED_MAX`."""
@@ -17,11 +22,22 @@ SESSIONS_LISTED_MAX = 1000
 OFFSET_MAX = 1_000_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An announcement that was taken: its id, the devices that will speak it, and why others will not, by the name that
+    they were called."""
+
+    id: str
+    devices: tuple[DeviceId, ...]
+    refused: Mapping[str, str]
+
+
 class Operations:
     """Each method may raise `OperationRefused`, and `StoreError` when the database fails."""
 
     def __init__(
         self,
+        settings: Settings,
         store: Store,
         sessions: Sessions,
         statistics: Callable[[], Awaitable[dict[str, Any]]],
@@ -29,11 +45,13 @@ class Operations:
         emit: Callable[[Event], None],
     ) -> None:
         """`online` says whether a device is connected now."""
+        self._settings = settings
         self._store = store
         self._sessions = sessions
         self.statistics = statistics
         self._online = online
         self._emit = emit
+        self._directory = Directory(settings, store, sessions, online)
 
     async def list_sessions(self, limit: int = SESSIONS_LISTED, offset: int = 0) -> list[SessionSummary]:
         """Conversations, the most recently active first."""
@@ -65,6 +83,20 @@ class Operations:
     def abort(self, spelling: str) -> None:
         """End what the gateway does for a device: it falls silent."""
         self._sessions.abort(named_device(spelling))
+
+    async def announce(self, kind: TurnKind, request: AnnouncementRequest) -> Announced:
+        """Have several devices speak (`say`), or answer as if it had been asked there (`ask`). What becomes of it is
+        told by the event `announcement` of each device."""
+        announcement = request.announcement(kind, new_announcement_id(), self._settings.announcement_ttl_s)
+        found = await self._directory.find(request.to)
+        devices = tuple(found.devices)
+        reasons = await asyncio.gather(*(self._sessions.announce(device, announcement) for device in devices))
+        refused = {str(device): reason for device, reason in zip(devices, reasons, strict=True) if reason is not None}
+        refused |= found.refused
+        reached = tuple(device for device in devices if device not in refused)
+        if not reached:
+            raise OperationRefused("; ".join(f"{name}: {reason}" for name, reason in refused.items()))
+        return Announced(announcement.id, reached, refused)
 
     async def clean_up(self, days: float, *, dry_run: bool = False) -> list[ErasedSession]:
         """Erase what has been idle for `days`, and what is in memory and on the broker of those devices. One that is

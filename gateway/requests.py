@@ -1,4 +1,4 @@
-"""What an operator may ask over MQTT: `stats`, `sessions`, `forget` and `cleanup`, each answered once."""
+"""What an operator may ask over MQTT: `stats`, `sessions`, `forget`, `cleanup`, `say` and `ask`, each answered once."""
 
 import asyncio
 import logging
@@ -9,14 +9,18 @@ from pydantic_core import from_json, to_json
 
 from gateway.broker.protocol import Broker, Incoming
 from gateway.config import Settings
-from gateway.errors import BrokerUnavailable, OperationRefused, StoreError
+from gateway.errors import BrokerUnavailable, DeviceFault, OperationRefused, StoreError
 from gateway.operations import OFFSET_MAX, SESSIONS_LISTED, SESSIONS_LISTED_MAX, Operations
 from gateway.store import SessionSummary
+from gateway.values import TurnKind
+from gateway.wire.announcements import parse_announcement_request
 from gateway.wire.topics import Topics
 
 log = logging.getLogger(__name__)
 
+VERBS = ("stats", "sessions", "forget", "cleanup", "say", "ask")
 WAITING_MAX = 64
+REQUEST_MAX_BYTES = 64 * 1024
 LIST_MAX_BYTES = 512 * 1024
 """An answer's list ends before it is larger: brokers refuse large messages, and may end the connection for one."""
 VERB_MAX = 64
@@ -75,7 +79,7 @@ class Requests:
         data: Any = None
         error: str | None = None
         try:
-            body = _body(payload, self._settings.hello_max_bytes)
+            body = _body(payload, REQUEST_MAX_BYTES)
             transaction = body.get("transaction")
             data = await self._do(verb, body)
         except (OperationRefused, StoreError) as exc:
@@ -102,8 +106,10 @@ class Requests:
                 return await self._forget(body)
             case "cleanup":
                 return await self._cleanup(body)
+            case "say" | "ask":
+                return await self._announce(TurnKind(verb), body)
             case _:
-                raise OperationRefused(f"unknown request {verb!r}; there are: stats, sessions, forget, cleanup")
+                raise OperationRefused(f"unknown request {verb!r}; there are: {', '.join(VERBS)}")
 
     async def _list_sessions(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         limit = _whole(body, "limit", SESSIONS_LISTED, 1, SESSIONS_LISTED_MAX)
@@ -124,6 +130,14 @@ class Requests:
             raise OperationRefused('forget needs {"session_id": "…"}')
         device, messages = await self._operations.forget(spelling)
         return {"session_id": device, "messages": messages}
+
+    async def _announce(self, kind: TurnKind, body: dict[str, Any]) -> Any:
+        try:
+            request = parse_announcement_request(body, self._settings.text_max_chars)
+        except DeviceFault as fault:
+            raise OperationRefused(fault.message) from fault
+        announced = await self._operations.announce(kind, request)
+        return {"id": announced.id, "devices": list(announced.devices), "refused": dict(announced.refused)}
 
     async def _cleanup(self, body: dict[str, Any]) -> Any:
         days = body.get("days", self._settings.cleanup_days)

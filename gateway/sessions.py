@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 
 from gateway.broker.protocol import Incoming
 from gateway.errors import ErrorCode, Stage, StoreError
 from gateway.events import Failed
 from gateway.limits import SlidingWindow
 from gateway.session import FAULT_WINDOW_S, FAULTS_TOLD, DirectQuestion, Session, SessionServices
-from gateway.values import DeviceId, parse_device_id
+from gateway.values import Announcement, DeviceId, parse_device_id
 from gateway.wire.topics import UPLINK, Leaf
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    @property
+    def known(self) -> KeysView[DeviceId]:
+        """The devices in memory."""
+        return self._sessions.keys()
+
     async def forget(self, device: DeviceId) -> int | None:
         """Erase a conversation, ending its turn; return how many messages it had, or None if there was none.
 
@@ -75,6 +80,15 @@ class Sessions:
         if session is not None:
             session.ask(question)
         return session is not None
+
+    async def announce(self, device: DeviceId, announcement: Announcement) -> str | None:
+        """Have a device speak; return why it will not, if there is no room for it."""
+        if self._closed:
+            return "the gateway is ending"
+        session = self._sessions.get(device) or self._make(device, device)
+        if session is None:
+            return "as many devices as the gateway serves are busy"
+        return await session.announce(announcement)
 
     def abort(self, device: DeviceId) -> None:
         """End what is done for a device, as its own `abort` does."""

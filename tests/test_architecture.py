@@ -16,6 +16,7 @@ LAYERS = (
     ("pipeline", "provisioning"),
     ("session", "reports", "device"),
     ("sessions", "simulator"),
+    ("recipients",),
     ("operations",),
     ("requests", "web"),
     ("app",),

@@ -273,7 +273,7 @@ async def onlooker_asks(onlooker: Onlooker, verb: str, body: dict[str, object] |
         ("stats", b"\xff", "not JSON"),
         ("stats", b'{"transaction":"\\ud800"}', "not JSON"),
         ("stats", b"[" * 4000, "not JSON"),
-        ("stats", b'{"transaction":"' + b"x" * 5000 + b'"}', "larger than 4096"),
+        ("stats", b'{"transaction":"' + b"x" * 70_000 + b'"}', "larger than 65536"),
         ("forget", b"{}", "session_id"),
         ("forget", b'{"session_id":7}', "session_id"),
         ("forget", b'{"session_id":"gateway"}', "reserved"),
