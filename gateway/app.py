@@ -307,6 +307,7 @@ class Gateway:
             self._running.health(),
             notes=self.notes,
             speculation=self._speculation.report(),
+            tools=self._running.tools.report(),
             dropped={
                 "messages": self._overflows,
                 "events": self._publisher.dropped,

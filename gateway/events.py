@@ -64,6 +64,20 @@ class EnginePassedOver:
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """A tool did something for the chat model, or failed at it. `arguments` and `result` are private: they hold what
+    was said, and only the log tells them, where it may."""
+
+    device: DeviceAddress
+    turn: int
+    name: str
+    ok: bool
+    ms: int
+    arguments: str
+    result: str
+
+
 class Failed:
     """Something went wrong. `turn` is None outside a turn; `device` is None when the topic named none."""
 
@@ -131,6 +145,7 @@ Event = (
 Listener = Callable[[Event], None]
 
 
+    | ToolCalled
 class Events:
     """Tells every listener of every event, in order. A listener must not block; one that raises is the
     program's own defect and is not hidden."""

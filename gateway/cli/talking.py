@@ -148,6 +148,8 @@ async def _tell_events(talk: Talk, exchange: Exchange, tell: Tell) -> dict[str, 
                 tell(f"  says     {event['text']}")
             case "engine_passed_over":
                 tell(f"  note     {event['engine']} was passed over: {event['message']}")
+            case "tool":
+                tell(f"  tool     {event['name']} {'worked' if event['ok'] else 'failed'} in {event['ms']} ms")
             case "error":
                 known["errors"].append({name: event[name] for name in ("code", "stage", "message", "retryable")})
                 tell(f"  error    {event['code']}: {event['message']}")

@@ -28,11 +28,30 @@ class ToolSpec:
     acts: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a function that has ended; `ms` is how long it took. `arguments` and `result` are private: they hold
+    what a person said."""
+
+    name: str
+    ok: bool
+    ms: int
+    arguments: str
+    result: str
+
+
+OnCalled = Callable[[ToolCall], None]
+
+
 class Tools(Protocol):
     """What may be done for one turn; see `gateway.engines.turn_tools`."""
 
     @property
     def specs(self) -> Sequence[ToolSpec]: ...
+
+    def allow(self, on_called: OnCalled) -> None:
+        """The question is whole: let calls be done from now on, and tell `on_called` of each."""
+        ...
 
     async def call(self, name: str, arguments: str) -> str:
         """Call the function `name` with `arguments`, a JSON object, and return what the model is to know of it. What

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.engines.protocols import ToolSpec
+from gateway.engines.protocols import OnCalled, ToolCall, ToolSpec
 from gateway.engines.tools.protocol import Toolbox, ToolContext
 from gateway.errors import ToolFailed
 
@@ -25,20 +25,6 @@ RESULT_MAX: Final = 4_000
 
 _log = logging.getLogger(__name__)
 _MAY_BE_DONE: Final = "it was interrupted, and may have been done or not"
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call that has ended. `arguments` and `result` are private: they hold what a person said."""
-
-    name: str
-    ok: bool
-    ms: int
-    arguments: str
-    result: str
-
-
-OnCalled = Callable[[ToolCall], None]
 
 
 @dataclass(slots=True)

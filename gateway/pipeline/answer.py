@@ -68,10 +68,14 @@ class Answering:
                 personality=self._request.personality,
                 language=language,
                 now=services.now(),
+                toolboxes=services.engines.tools,
             )
             cutter = SentenceCutter()
             length = 0
-            ahead = self._request.ahead.answer(request) if self._request.ahead else None
+            called = self._progress.called
+            ahead = self._request.ahead.answer(request, called) if self._request.ahead else None
+            if ahead is None and request.tools is not None:
+                request.tools.allow(called)
             async with aclosing(ahead or services.engines.llm.reply(request, self._progress.passed_over)) as texts:
                 async for text in texts:
                     if length == 0:

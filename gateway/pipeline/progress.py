@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from gateway.engines.protocols import ToolCall
 from gateway.errors import ErrorCode, ReportableError, Stage, StoreError
-from gateway.events import EnginePassedOver, Event, Failed, SentenceReady, Speaking, Transcribed
+from gateway.events import EnginePassedOver, Event, Failed, SentenceReady, Speaking, ToolCalled, Transcribed
 from gateway.values import DeviceAddress, Timings
 
 
@@ -20,6 +21,8 @@ class Progress:
         monotonic: Callable[[], float],
     ) -> None:
         self.timings = Timings(received=received_ms)
+        self.used_tools = False
+        """Whether the answer comes of something that was done or looked up: the same question wants it done again."""
         self._device = device
         self._number = number
         self._emit = emit
@@ -64,6 +67,11 @@ class Progress:
     def passed_over(self, stage: Stage, engine: str, message: str, rest_s: float) -> None:
         """An engine of `stage` failed, and the next was asked."""
         self._emit(EnginePassedOver(self._device, self._number, stage, engine, message, rest_s))
+
+    def called(self, call: ToolCall) -> None:
+        """A tool did something for the answer, or failed at it."""
+        self.used_tools = True
+        self._emit(ToolCalled(self._device, self._number, call.name, call.ok, call.ms, call.arguments, call.result))
 
     def failed(self, error: ReportableError) -> None:
         """The turn fails by `error`."""

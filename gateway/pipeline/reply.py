@@ -6,6 +6,8 @@ from datetime import datetime
 
 from gateway.config import Settings
 from gateway.engines.protocols import ChatRequest
+from gateway.engines.toolboxes import Toolboxes
+from gateway.engines.tools.protocol import ToolContext
 from gateway.personality import Personality
 from gateway.store import OpenConversation
 from gateway.values import Message
@@ -38,8 +40,10 @@ def next_request(
     personality: Personality,
     language: str,
     now: datetime,
+    toolboxes: Toolboxes,
 ) -> ChatRequest:
-    """Return the request for `question`, which goes on with `conversation`, if there is one. `now` is local time."""
+    """Return the request for `question`, which goes on with `conversation`, if there is one. `now` is local time. What
+    `toolboxes` offer is done when the request's `tools` are told that they are allowed, and not before."""
     request = chat_request(
         personality.system_prompt or settings.system_prompt,
         conversation.history if conversation else (),
@@ -50,7 +54,9 @@ def next_request(
         language=language,
         now=now,
     )
-    return replace(request, model=personality.model, max_tokens=personality.max_tokens)
+    context = ToolContext(device, personality.name or device, language, now)
+    tools = toolboxes.for_turn(personality.tools, context)
+    return replace(request, model=personality.model, max_tokens=personality.max_tokens, tools=tools)
 
 
 def chat_request(

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from gateway.config import Settings
 from gateway.engines.circuit import OnPassedOver
-from gateway.engines.protocols import ChatRequest
+from gateway.engines.protocols import ChatRequest, OnCalled
 from gateway.engines.registry import Engines
 from gateway.errors import ErrorCode, ReportableError, Stage, StageFailed
 from gateway.pipeline import hear
@@ -106,15 +106,18 @@ class Speculation:
                 on_passed_over(*told)
         return heard
 
-    def answer(self, request: ChatRequest) -> AsyncGenerator[str, None] | None:
+    def answer(self, request: ChatRequest, on_called: OnCalled) -> AsyncGenerator[str, None] | None:
         """Return the answer to `request`, as it is written, if that is what the model was asked ahead of time; if not,
-        it is asked nothing any more. Only after `transcript`."""
+        it is asked nothing any more. Only after `transcript`. What the model wants done is done from now on, and
+        `on_called` is told of it."""
         asked = self._asked
         same = asked is not None and replace(asked, now=request.now) == request
         if not same or self._failure is not None:
             self._task.cancel()
             return None
         self._counts.answers_used += 1
+        if asked is not None and asked.tools is not None:
+            asked.tools.allow(on_called)
         return self._answer()
 
     def drop(self) -> None:

@@ -150,6 +150,8 @@ class Turn:
         mp3 = self._audio.mp3
         if self._outcome is not Outcome.COMPLETED or self._cached or mp3 is None or not self._may_cache():
             return None
+        if self._progress.used_tools:
+            return None
         asked = self._request.personality.fingerprint
         return CachedAnswer(self._audio.text, mp3, self._limits.rate, self._limits.bitrate_kbps, asked)
 

@@ -20,6 +20,7 @@ from gateway.events import (
     SessionsErased,
     Speaking,
     Thinking,
+    ToolCalled,
     Transcribed,
     TurnEnded,
 )
@@ -96,6 +97,9 @@ class LogListener:
                     rest_s=event.rest_s,
                     message=event.message,
                 )
+            case ToolCalled():
+                private = {"arguments": event.arguments, "result": event.result} if self._with_text else {}
+                self._turn_line(logging.INFO, "tool", event, tool=event.name, ok=event.ok, ms=event.ms, **private)
             case Failed():
                 self._line(
                     logging.WARNING,
@@ -132,7 +136,7 @@ class LogListener:
         self,
         level: int,
         name: str,
-        event: Listening | Thinking | Transcribed | SentenceReady | Speaking | EnginePassedOver,
+        event: Listening | Thinking | Transcribed | SentenceReady | Speaking | EnginePassedOver | ToolCalled,
         **details: Any,
     ) -> None:
         self._line(level, name, session=event.device.id, turn=event.turn, **details)

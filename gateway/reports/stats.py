@@ -18,12 +18,14 @@ def statistics_report(
     *,
     notes: Sequence[str],
     speculation: dict[str, int | float],
+    tools: Sequence[dict[str, Any]],
     dropped: dict[str, int],
     uptime_s: int,
 ) -> dict[str, Any]:
     """Return the payload of the statistics topic: what docs/protocol.md lists, and how the engines are.
 
-    `notes` say what a person should know of them; `speculation` what working ahead was good for; `dropped` counts what
+    `notes` say what a person should know of them; `speculation` what working ahead was good for; `tools` which of
+    them were called how often; `dropped` counts what
     reached a bound, by the name of the bound.
     """
     return {
@@ -64,6 +66,7 @@ def statistics_report(
     }
 
 
+        "tools": list(tools),
 def percentile(values: Sequence[int], share: float) -> int | None:
     """The smallest of `values` that at least `share` (above 0, to 1) of them do not exceed; None without values.
 

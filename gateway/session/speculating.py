@@ -96,4 +96,5 @@ class _Asking:
             personality=personality,
             language=spoken,
             now=services.now(),
+            toolboxes=services.engines.tools,
         )

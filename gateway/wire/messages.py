@@ -32,6 +32,7 @@ from gateway.events import (
     Listening,
     SentenceReady,
     Speaking,
+    ToolCalled,
     Transcribed,
     TurnEnded,
 )
@@ -210,6 +211,8 @@ def event_json(event: Event, now: datetime) -> bytes | None:
         case EnginePassedOver():
             what = {"stage": event.stage, "engine": event.engine, "message": event.message, "rest_s": event.rest_s}
             return _event("engine_passed_over", event.device, event.turn, now, **what)
+        case ToolCalled():
+            return _event("tool", event.device, event.turn, now, name=event.name, ok=event.ok, ms=event.ms)
         case Failed():
             what = {"code": event.code, "stage": event.stage, "message": event.message, "retryable": event.retryable}
             return _event("error", event.device, event.turn, now, **what)
