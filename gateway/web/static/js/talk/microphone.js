@@ -1,0 +1,93 @@
+// The microphone: open while someone speaks and shortly after, so that the next press need not wait for it.
+
+const KEPT_OPEN_MS = 60_000;
+/** After the button is let go: the end of a word, and what is still on its way from the microphone. */
+const TAIL_MS = 120;
+const END_MS = 2000;
+
+/** `reason` is the key of what to tell the person. */
+export class NoMicrophone extends Error {
+  constructor(reason) {
+    super(reason);
+    this.reason = reason;
+  }
+}
+
+const REASONS = {
+  NotAllowedError: "talk.denied",
+  SecurityError: "talk.denied",
+  NotFoundError: "talk.no_microphone",
+  OverconstrainedError: "talk.no_microphone",
+};
+
+export class Microphone {
+  constructor(rate) {
+    this.rate = rate;
+    this.stream = null;
+    this.context = null;
+    this.timer = null;
+    this.recording = null;
+  }
+
+  /** Raises NoMicrophone. Must be called while a press is handled, or the browser does not let sound begin. */
+  async open() {
+    clearTimeout(this.timer);
+    if (!window.isSecureContext) throw new NoMicrophone("talk.insecure");
+    if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode) throw new NoMicrophone("talk.no_sound");
+    if (this.stream?.getAudioTracks().some((track) => track.readyState === "live")) return;
+    this.close();
+    try {
+      this.stream = await navigator.mediaDevices.getUserMedia({
+        audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+      });
+    } catch (error) {
+      throw new NoMicrophone(REASONS[error.name] ?? "talk.in_use");
+    }
+    try {
+      this.context = new AudioContext();
+      await this.context.audioWorklet.addModule("/static/js/talk/capture-worklet.js");
+      await this.context.resume();
+    } catch {
+      this.close();
+      throw new NoMicrophone("talk.in_use");
+    }
+  }
+
+  /** Record, once open: `onAudio(ArrayBuffer, level 0 to 1)` gets every 40 ms. */
+  start(onAudio) {
+    const source = this.context.createMediaStreamSource(this.stream);
+    const options = { numberOfOutputs: 0, processorOptions: { rate: this.rate } };
+    const node = new AudioWorkletNode(this.context, "capture", options);
+    const ended = new Promise((resolve) => {
+      node.port.onmessage = ({ data }) => (data.ended ? resolve() : onAudio(data.audio, data.level));
+    });
+    source.connect(node);
+    this.recording = { source, node, ended };
+  }
+
+  /** End the recording; all of it has been given when this returns. `now`: nobody wants the rest. */
+  async stop({ now = false } = {}) {
+    const recording = this.recording;
+    if (!recording) return;
+    this.recording = null;
+    if (!now) await wait(TAIL_MS);
+    recording.node.port.postMessage("end");
+    // Were the audio thread to hang, the question must still end.
+    await Promise.race([recording.ended, wait(now ? 0 : END_MS)]);
+    recording.node.port.onmessage = null;
+    recording.source.disconnect();
+    clearTimeout(this.timer);
+    if (!this.recording) this.timer = setTimeout(() => this.close(), KEPT_OPEN_MS);
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    this.recording = null;
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = null;
+    this.context?.close();
+    this.context = null;
+  }
+}
+
+const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
