@@ -78,6 +78,7 @@ class ToolCalled:
     result: str
 
 
+@dataclass(frozen=True, slots=True)
 class Failed:
     """Something went wrong. `turn` is None outside a turn; `device` is None when the topic named none."""
 
@@ -136,6 +137,7 @@ Event = (
     | SentenceReady
     | Speaking
     | EnginePassedOver
+    | ToolCalled
     | Failed
     | TurnEnded
     | PresenceChanged
@@ -145,7 +147,6 @@ Event = (
 Listener = Callable[[Event], None]
 
 
-    | ToolCalled
 class Events:
     """Tells every listener of every event, in order. A listener must not block; one that raises is the
     program's own defect and is not hidden."""

@@ -60,13 +60,13 @@ def statistics_report(
         ],
         "notes": list(notes),
         "speculation": speculation,
+        "tools": list(tools),
         "dropped": dropped,
         "uptime_s": uptime_s,
         "version": __version__,
     }
 
 
-        "tools": list(tools),
 def percentile(values: Sequence[int], share: float) -> int | None:
     """The smallest of `values` that at least `share` (above 0, to 1) of them do not exceed; None without values.
 
