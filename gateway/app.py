@@ -300,7 +300,7 @@ class Gateway:
             await self._broker.publish(self._topics.status, ONLINE, qos=1, retain=True)
 
     async def _statistics(self) -> dict[str, Any]:
-        stored = await self._store.statistics(_utc_now())
+        stored = await self._store.statistics(self._now())
         return statistics_report(
             stored,
             self._live,

@@ -1,7 +1,8 @@
 """What happens in a turn, told once; observers (MQTT, statistics, logs) listen and nothing in the path knows them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.errors import ErrorCode, Stage
 from gateway.values import Announcement, AnnouncementStatus, DeviceAddress, TurnRecord
@@ -64,7 +65,6 @@ class EnginePassedOver:
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class ToolCalled:
     """A tool did something for the chat model, or failed at it. `arguments` and `result` are private: they hold what
     was said, and only the log tells them, where it may."""
@@ -96,6 +96,14 @@ class TurnEnded:
     """A turn is over; there is exactly one for every turn that began."""
 
     record: TurnRecord
+
+
+@dataclass(frozen=True, slots=True)
+class HelloSaid:
+    """A device said what it is: `info` is its `hello` as it came, unknown keys included."""
+
+    device: DeviceAddress
+    info: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +148,7 @@ Event = (
     | ToolCalled
     | Failed
     | TurnEnded
+    | HelloSaid
     | PresenceChanged
     | AnnouncementChanged
     | SessionsErased

@@ -2,8 +2,9 @@
 
 import asyncio
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -32,9 +33,11 @@ def stats(loaded: Loaded, as_json: AsJson = False) -> None:
     """Show how many conversations and turns there are, how they ended and how long answers took."""
     from gateway.reports.stats import percentile  # draws in numpy
 
+    zone = ZoneInfo(loaded.settings.timezone) if loaded.settings.timezone else None
+
     async def work() -> "StoreStatistics":
         async with open_store(loaded.settings) as store:
-            return await store.statistics(datetime.now(UTC))
+            return await store.statistics(datetime.now(zone).astimezone(zone))
 
     found = asyncio.run(work())
     p50, p95 = percentile(found.latencies_ms, 0.5), percentile(found.latencies_ms, 0.95)
@@ -49,6 +52,7 @@ def stats(loaded: Loaded, as_json: AsJson = False) -> None:
                 "active_sessions": [asdict(session) for session in found.active],
                 "active_session_count": found.active_count,
                 "turns": found.turns,
+                "today": {"turns": found.turns_today, "failed": found.failed_today},
                 "latency_ms": {"p50": p50, "p95": p95},
                 "audio": {"lost": found.lost, "duplicate": found.duplicate},
                 "cache": {"hits": found.cache_hits, "entries": found.cache_entries},
@@ -62,6 +66,7 @@ def stats(loaded: Loaded, as_json: AsJson = False) -> None:
         ("messages", f"{found.total_messages}, {found.avg_messages_per_session:.1f} a session"),
         ("last activity", last),
         ("turns", turns),
+        ("today", f"{found.turns_today} turns, {found.failed_today} of them failed"),
         ("first audio", f"{p50} ms (median), {p95} ms (95 %)" if found.latencies_ms else "no answers yet"),
         ("frames", f"{found.lost} lost, {found.duplicate} duplicate"),
         ("cache", f"{found.cache_entries} answers, used {found.cache_hits} times"),

@@ -45,7 +45,8 @@ class EngineHealth:
     """How an engine is doing, for statistics and `doctor`.
 
     `failures` counts work that it failed or was too slow at; `passed_over` counts work that went past it because it
-    failed, was busy or rested. `rest_left_s` is 0 when it does not rest. `counters` are the engine's own, if any.
+    failed, was busy or rested. `rest_left_s` is 0 when it does not rest. `failing` is true from a failure that made it
+    rest until work that it does, also when its rest is over. `counters` are the engine's own, if any.
     """
 
     stage: Stage
@@ -54,6 +55,7 @@ class EngineHealth:
     failures: int
     passed_over: int
     rest_left_s: float
+    failing: bool
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -138,6 +140,7 @@ class EngineOrder(Generic[EngineT]):
             failures=circuit.failures,
             passed_over=circuit.passed_over,
             rest_left_s=rest_left_s,
+            failing=circuit.rest_over_at is not None,
             counters=circuit.engine.counters if isinstance(circuit.engine, Counting) else {},
         )
 

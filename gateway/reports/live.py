@@ -28,6 +28,8 @@ class DeviceState:
     activity: Activity = Activity.IDLE
     turn: int | None = None
     last: TurnRecord | None = None
+    turns: int = 0
+    """Turns that have ended since the gateway began."""
 
 
 class LiveState:
@@ -91,16 +93,17 @@ class LiveState:
         self._online.pop(device.id, None)
 
     def _set(self, device: DeviceAddress, activity: Activity, turn: int) -> DeviceState:
-        known = self._states.get(device.id)
-        return self._keep(DeviceState(device, activity, turn, known.last if known else None))
+        known = self._states.get(device.id, DeviceState(device))
+        return self._keep(replace(known, device=device, activity=activity, turn=turn))
 
     def _end(self, record: TurnRecord) -> DeviceState:
         # The same turns as in the store, so that a restart changes nothing.
         if record.timings.first_audio_out is not None and record.outcome is Outcome.COMPLETED:
             self.latencies_ms.append(record.timings.first_audio_out)
         known = self._states.get(record.device.id, DeviceState(record.device))
+        known = replace(known, turns=known.turns + 1)
         if known.turn in (record.turn, None):
-            return self._keep(DeviceState(record.device, Activity.IDLE, None, record))
+            return self._keep(DeviceState(record.device, Activity.IDLE, None, record, known.turns))
         # The record of an interrupted turn may come after its successor has begun.
         return self._keep(replace(known, last=record))
 

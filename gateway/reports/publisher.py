@@ -33,6 +33,9 @@ stand behind the news of it."""
 
 TOLD_S = 1.0
 
+STATISTICS_AGE_S = 60.0
+"""The statistics are published again after this even if nothing happened: midnight passes, engines have rested."""
+
 Statistics = Callable[[], Awaitable[dict[str, Any]]]
 
 
@@ -154,7 +157,9 @@ class Publisher:
 
     def _state(self, state: DeviceState, at: datetime) -> _Message:
         topic = self._topics.device(state.device.spelling, Leaf.STATE)
-        return _Message(topic, state_json(state.activity, state.device, state.last, at), qos=1, retain=True)
+        return _Message(
+            topic, state_json(state.activity, state.device, state.last, state.turns, at), qos=1, retain=True
+        )
 
     def _erase(self, event: SessionsErased) -> None:
         """Take back what the broker keeps of conversations that are no more: their last words are in the state."""
@@ -227,7 +232,9 @@ class Publisher:
 
     async def _publish_statistics(self) -> None:
         while True:
-            await self._changed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATISTICS_AGE_S):
+                    await self._changed.wait()
             self._changed.clear()
             await self._publish_statistics_once()
             await asyncio.sleep(self._interval_s)

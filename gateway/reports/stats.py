@@ -1,7 +1,7 @@
 """The statistics that Home Assistant and operators read. Pure."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gateway import __version__
@@ -14,7 +14,7 @@ from gateway.values import Outcome
 def statistics_report(
     stored: StoreStatistics,
     live: LiveState,
-    health: Iterable[EngineHealth],
+    health: Sequence[EngineHealth],
     *,
     notes: Sequence[str],
     speculation: dict[str, int | float],
@@ -44,6 +44,7 @@ def statistics_report(
         "active_session_count": stored.active_count,
         "devices_online": live.devices_online,
         "turns": {str(outcome): stored.turns.get(outcome, 0) for outcome in Outcome},
+        "today": {"turns": stored.turns_today, "failed": stored.failed_today},
         "latency_ms": {"p50": percentile(live.latencies_ms, 0.5), "p95": percentile(live.latencies_ms, 0.95)},
         "audio": {"lost": stored.lost, "duplicate": stored.duplicate},
         "cache": {"hits": stored.cache_hits, "entries": stored.cache_entries},
@@ -52,12 +53,17 @@ def statistics_report(
                 "stage": engine.stage,
                 "engine": engine.engine,
                 "resting_s": round(engine.rest_left_s),
+                "failing": engine.failing,
                 "failures": engine.failures,
                 "passed_over": engine.passed_over,
                 **({"counters": dict(engine.counters)} if engine.counters else {}),
             }
             for engine in health
         ],
+        "problems": {
+            str(stage): all(engine.failing for engine in health if engine.stage is stage)
+            for stage in dict.fromkeys(engine.stage for engine in health)
+        },
         "notes": list(notes),
         "speculation": speculation,
         "tools": list(tools),

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from gateway.engines.vad import SpeechDetector
 from gateway.errors import DeviceFault, ErrorCode, SessionLimitReached, Stage, StoreError
-from gateway.events import FORGET, PresenceChanged, SessionsErased
+from gateway.events import FORGET, HelloSaid, PresenceChanged, SessionsErased
 from gateway.pipeline.assemble import Assembler, AssemblyLimits
 from gateway.pipeline.speculation import SpeculationCounts
 from gateway.pipeline.turn_request import TurnServices
@@ -237,6 +237,7 @@ class Session:
             raise _too_large("hello", len(payload), self._settings.hello_max_bytes)
         hello = parse_hello(payload)
         self._profile.said_hello(hello)
+        self._services.turns.emit(HelloSaid(self.address, hello.raw))
         # The language may be another now.
         self._speculating.drop()
         if hello.ignored:

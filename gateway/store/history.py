@@ -10,7 +10,7 @@ from peewee import Case, Database, fn
 
 from gateway.errors import SessionLimitReached
 from gateway.store import cache, counters, personalities
-from gateway.store.counters import Counter
+from gateway.store.counters import Counter, DayCounter
 from gateway.store.models import Conversation, MessageRow, TurnRow
 from gateway.store.records import OpenConversation, Recollection, StoredMessage
 from gateway.values import (
@@ -126,6 +126,8 @@ def record_turn(db: Database, record: TurnRecord, epoch: int) -> bool:
                 Counter.DUPLICATE: record.link.duplicate,
                 Counter.CACHE_HITS: int(record.cached),
             },
+            record.started_at.date(),
+            {DayCounter.TURNS: 1, DayCounter.FAILED: int(record.outcome is Outcome.FAILED)},
         )
     return True
 

@@ -104,8 +104,8 @@ class StoreStatistics:
 
     `total_conversations` counts the sessions with at least one message. `active` holds the newest ten of
     `active_count`, the sessions of the last 24 hours. `turns`, `lost`, `duplicate` and `cache_hits` count since the
-    database was made, erased sessions included. `latencies_ms` is the time to the first audio of the newest completed
-    turns, newest first.
+    database was made, erased sessions included; `turns_today` and `failed_today` since midnight where the gateway is.
+    `latencies_ms` is the time to the first audio of the newest completed turns, newest first.
     """
 
     total_sessions: int
@@ -116,6 +116,8 @@ class StoreStatistics:
     active: tuple[ActiveSession, ...]
     active_count: int
     turns: Mapping[Outcome, int]
+    turns_today: int
+    failed_today: int
     lost: int
     duplicate: int
     cache_hits: int

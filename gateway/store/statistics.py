@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from peewee import Database
 
 from gateway.store import counters
-from gateway.store.counters import Counter
+from gateway.store.counters import Counter, DayCounter
 from gateway.store.models import Conversation, TurnRow
 from gateway.store.records import ActiveSession, StoreStatistics
 from gateway.values import Outcome
@@ -17,6 +17,7 @@ LATENCY_TURNS = 500
 
 def statistics(db: Database, now: datetime) -> StoreStatistics:
     totals = counters.read(db)
+    today = counters.read_day(db, now.date())
     newest = (
         Conversation.select(Conversation.session_id, Conversation.updated_at, Conversation.message_count)
         .order_by(Conversation.updated_at.desc(), Conversation.session_id.desc())
@@ -44,6 +45,8 @@ def statistics(db: Database, now: datetime) -> StoreStatistics:
         active=tuple(session for session in shown if session.last_activity >= since),
         active_count=Conversation.select().where(Conversation.updated_at >= since).count(db),
         turns={outcome: totals[Counter(outcome.value)] for outcome in Outcome},
+        turns_today=today[DayCounter.TURNS],
+        failed_today=today[DayCounter.FAILED],
         lost=totals[Counter.LOST],
         duplicate=totals[Counter.DUPLICATE],
         cache_hits=totals[Counter.CACHE_HITS],

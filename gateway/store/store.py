@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.personality import Kept, Personality
-from gateway.store import cache, history, personalities, sessions, statistics
+from gateway.store import cache, counters, history, personalities, sessions, statistics
 from gateway.store.database import parse_url
 from gateway.store.migrations import migrate
 from gateway.store.records import (
@@ -170,6 +170,9 @@ class Store:
         if not 0 <= days <= CLEANUP_DAYS_MAX:
             raise ValueError(f"days must be from 0 to {CLEANUP_DAYS_MAX}")
         before = now - timedelta(days=days)
+        if not dry_run:
+            # Yesterday may still be today elsewhere.
+            await self._worker.run(counters.forget_days, (now - timedelta(days=1)).date())
         parts: list[ErasedSession | Thinned] = []
         while True:
             page: Sequence[ErasedSession | Thinned]
@@ -182,6 +185,8 @@ class Store:
             parts += page
 
     async def statistics(self, now: datetime) -> StoreStatistics:
+        """Figures over everything stored. Which day is today follows from the time zone of `now`, which is that of
+        the turns recorded."""
         return await self._worker.run(statistics.statistics, now)
 
     # What operators said of devices and groups, each named by `device_target` or `group_target`

@@ -36,6 +36,7 @@ from gateway.events import (
     Transcribed,
     TurnEnded,
 )
+from gateway.personality import Personality
 from gateway.values import DeviceAddress, TurnRecord, end_of_speech_ms
 from gateway.wire.frame import LAST_GATEWAY_TURN, LAST_SEQ, RATES
 
@@ -115,6 +116,11 @@ class Hello(IncomingMessage):
     def ignored(self) -> tuple[str, ...]:
         """What was wrong with the keys that are taken as not said."""
         return self._ignored
+
+    @property
+    def personality(self) -> Personality:
+        """What the device says of its assistant."""
+        return Personality.model_construct(name=self.name or None, language=self.language)
 
     @property
     def reply_rate(self) -> int | None:
@@ -224,13 +230,15 @@ def event_json(event: Event, now: datetime) -> bytes | None:
             return None
 
 
-def state_json(state: str, device: DeviceAddress, last: TurnRecord | None, now: datetime) -> bytes:
-    """Return the payload of the device's `state` topic: what it does, and the last turn that ended, if any."""
+def state_json(state: str, device: DeviceAddress, last: TurnRecord | None, turns: int, now: datetime) -> bytes:
+    """Return the payload of the device's `state` topic: what it does, how many `turns` it has had since the gateway
+    began, and the last turn that ended, if any."""
     return _json(
         {
             "state": state,
             "session_id": device.id,
             "ts": _timestamp(now),
+            "turns": turns,
             "last": last
             and {
                 "turn": last.turn,
@@ -238,6 +246,7 @@ def state_json(state: str, device: DeviceAddress, last: TurnRecord | None, now: 
                 "heard": _shortened(last.heard),
                 "said": _shortened(last.said),
                 "total_ms": last.timings.total,
+                "first_audio_ms": last.timings.first_audio_out,
             },
         }
     )
@@ -260,6 +269,9 @@ def _done(record: TurnRecord) -> dict[str, Any]:
         "cached": record.cached,
         "timings_ms": asdict(record.timings),
         "audio": asdict(record.link),
+        "kind": record.kind,
+        "heard": _shortened(record.heard),
+        "error": record.error,
     }
 
 

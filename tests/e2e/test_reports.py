@@ -55,7 +55,7 @@ async def test_a_turn_is_told_step_by_step_with_the_keys_of_the_contract(
         "transcript": ["text", "language"],
         "sentence": ["index", "text"],
         "speaking": [],
-        "done": ["outcome", "reply", "chunks", "bytes", "cached", "timings_ms", "audio"],
+        "done": ["outcome", "reply", "chunks", "bytes", "cached", "timings_ms", "audio", "kind", "heard", "error"],
     }
     for event in events:
         assert list(event) == HEAD + keys[event["event"]]
@@ -109,13 +109,14 @@ async def test_the_state_goes_through_a_turn_and_keeps_the_last(
             "heard": "question 4",
             "said": "Answer to question 4.",
             "total_ms": done["timings_ms"]["total"],
+            "first_audio_ms": done["timings_ms"]["first_audio_out"],
         }
         await onlooker.json("voice/kitchen/state", state="idle", last=last)
         await asks(device, "hello")
         await onlooker.nth("voice/kitchen/state", 7)
         states = [json.loads(each.payload) for each in onlooker.on("voice/kitchen/state")]
     assert [each["state"] for each in states][:5] == ["idle", "listening", "thinking", "speaking", "idle"]
-    assert all(list(each) == ["state", "session_id", "ts", "last"] for each in states)
+    assert all(list(each) == ["state", "session_id", "ts", "turns", "last"] for each in states)
     assert [each["last"] for each in states[:4]] == [None] * 4
     assert [each["last"] for each in states[4:7]] == [last] * 3
 
@@ -156,6 +157,7 @@ async def test_statistics_are_retained_follow_each_turn_and_survive_a_restart(
         assert datetime.fromisoformat(active[0]["last_activity"]).utcoffset() is not None
         assert stats["last_activity"] == active[0]["last_activity"]
         assert stats["cache"] == {"hits": 1, "entries": 1}
+        assert stats["problems"] == {"stt": False, "llm": False, "tts": False}
         assert stats["latency_ms"]["p95"] >= stats["latency_ms"]["p50"] > 0
         assert stats["audio"] == {"lost": 0, "duplicate": 0}
         assert stats["devices_online"] == 1

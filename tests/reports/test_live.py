@@ -44,6 +44,18 @@ def test_the_end_of_an_interrupted_turn_leaves_its_successor_listening() -> None
     assert state.turn == 8
     assert state.last is not None
     assert state.last.outcome is Outcome.INTERRUPTED
+    assert state.turns == 1
+
+
+def test_turns_of_a_device_are_counted_until_it_is_forgotten() -> None:
+    live = LiveState(devices_max=10)
+    for turn in (7, 8, 9):
+        live.apply(Listening(KITCHEN, turn))
+        state = live.apply(ended(KITCHEN, turn))
+        assert state is not None
+    assert state.turns == 3
+    live.apply(SessionsErased((KITCHEN,), CLEANUP))
+    assert live.apply(ended(KITCHEN, 10)) == DeviceState(KITCHEN, last=ended(KITCHEN, 10).record, turns=1)
 
 
 def test_devices_online_are_those_that_say_so_and_silent_ones_in_a_turn() -> None:

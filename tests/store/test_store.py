@@ -1,7 +1,8 @@
 """What a store does, on every kind of database."""
 
 import asyncio
-from datetime import UTC, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -226,6 +227,27 @@ class TestErasing:
         assert {found.session_id for found in await store.sessions(MANY)} == {of.id for of in devices[:31]}
         statistics = await store.statistics(NOW)
         assert (statistics.total_sessions, statistics.total_conversations, statistics.total_messages) == (31, 31, 62)
+
+    async def test_turns_are_counted_by_the_day_on_which_they_began_where_the_gateway_is(self, store: Store) -> None:
+        madrid = NOW.astimezone(ZoneInfo("Europe/Madrid")).replace(hour=0, minute=30)
+        epoch = await store.open_session(KITCHEN, MANY, NOW)
+        for started_at in (madrid - timedelta(hours=1), madrid, madrid + timedelta(hours=20)):
+            assert await store.record_turn(turn(started_at=started_at), epoch)
+        assert await store.record_turn(turn(outcome=Outcome.FAILED, started_at=madrid), epoch)
+
+        async def counted(now: datetime) -> tuple[int, int]:
+            found = await store.statistics(now)
+            return found.turns_today, found.failed_today
+
+        assert await counted(madrid + timedelta(hours=22)) == (3, 1)
+        assert await counted(madrid - timedelta(minutes=40)) == (1, 0)
+        assert await counted(madrid + timedelta(days=1)) == (0, 0)
+        # What was erased was still asked today; what was counted long ago goes with a clean-up.
+        await store.forget(KITCHEN.id)
+        await store.cleanup(30, False, madrid + timedelta(hours=22))
+        assert await counted(madrid + timedelta(hours=22)) == (3, 1)
+        await store.cleanup(30, False, madrid + timedelta(days=3))
+        assert await counted(madrid + timedelta(hours=22)) == (0, 0)
 
     @pytest.mark.parametrize("cleaning", [False, True])
     async def test_a_long_conversation_goes_a_piece_at_a_time_and_turns_are_had_in_between(

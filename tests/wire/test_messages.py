@@ -245,6 +245,9 @@ RECORD = TurnRecord(
                     "total": 1500,
                 },
                 "audio": {"lost": 1, "duplicate": 2, "late": 3},
+                "kind": "speech",
+                "heard": "¿Qué hora es?",
+                "error": None,
             },
         ),
     ],
@@ -271,25 +274,27 @@ def test_what_is_not_told_on_the_event_topic(event: Event) -> None:
 
 
 def test_the_state_tells_the_last_turn() -> None:
-    assert json.loads(state_json("idle", DEVICE, RECORD, NOON)) == {
+    assert json.loads(state_json("idle", DEVICE, RECORD, 3, NOON)) == {
         "state": "idle",
         "session_id": "a4cf128b3f9e",
         "ts": "2026-11-22T12:00:00.250Z",
+        "turns": 3,
         "last": {
             "turn": 7,
             "outcome": "completed",
             "heard": "¿Qué hora es?",
             "said": "Es la una.",
             "total_ms": 1500,
+            "first_audio_ms": 260,
         },
     }
-    assert json.loads(state_json("listening", DEVICE, None, NOON.astimezone(UTC)))["last"] is None
+    assert json.loads(state_json("listening", DEVICE, None, 0, NOON.astimezone(UTC)))["last"] is None
 
 
 @pytest.mark.parametrize("letter", ["a", "ñ", "語", "😀"])
 def test_a_small_device_can_read_the_state_however_long_the_texts(letter: str) -> None:
     long = dataclasses.replace(RECORD, heard=letter * 5000, said=letter * 8000)
-    payload = state_json("idle", DEVICE, long, NOON)
+    payload = state_json("idle", DEVICE, long, 3, NOON)
     assert 2200 < len(payload) < 3000
     last = json.loads(payload)["last"]
     assert {*last["heard"], *last["said"]} == {letter, "…"}
