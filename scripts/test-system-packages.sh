@@ -7,6 +7,7 @@ set -eu
 for_gateway="mosquitto mosquitto-clients espeak-ng postgresql"
 for_firmware="g++ doctest-dev nlohmann-json3-dev clang libclang-rt-dev clang-format gcc-riscv64-unknown-elf"
 for_virtual_board="libmpg123-dev libssl-dev"
+for_page="chromium chromium-driver"
 
 header() {
     echo "#include <$2>" | "$1" -fsyntax-only -x c++ -
@@ -17,6 +18,7 @@ found() {
     postgresql) command -v initdb || ls /usr/lib/postgresql/*/bin/initdb ;;
     mosquitto) PATH=$PATH:/usr/sbin command -v mosquitto ;;
     mosquitto-clients) command -v mosquitto_pub ;;
+    chromium-driver) command -v chromedriver ;;
     doctest-dev) header g++ doctest/doctest.h ;;
     nlohmann-json3-dev) header g++ nlohmann/json_fwd.hpp ;;
     # Sanitizers, libFuzzer and this header come in one package.
@@ -40,7 +42,7 @@ if [ "${1:-}" = --has-firmware ]; then
 fi
 
 # shellcheck disable=SC2086
-wanted=$(missing $for_gateway $for_firmware $for_virtual_board | xargs)
+wanted=$(missing $for_gateway $for_firmware $for_virtual_board $for_page | xargs)
 [ -n "$wanted" ] || exit 0
 
 if [ "$(id -u)" = 0 ]; then
