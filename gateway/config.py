@@ -4,13 +4,14 @@ The environment (`GATEWAY_<NAME>`), the TOML file (`<name> = …`) and the comma
 into this one class (settings_sources.py); help texts and the reference page derive from it.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.personality import NOTHING_KEPT, UNSAID, Kept, Personality, Prompt, effective
+from gateway.personality import NOTHING_KEPT, UNSAID, Kept, Layer, Personality, Prompt, layers, taken_together
 from gateway.settings_values import (
     check_devices,
     check_end_of_speech,
@@ -259,10 +260,22 @@ def database_url(settings: Settings) -> str:
     return settings.database_url or f"sqlite:///{settings.data_dir / 'gateway.db'}"
 
 
+def personality_layers(
+    settings: Settings, device: DeviceId, kept: Kept = NOTHING_KEPT, hello: Personality = UNSAID
+) -> Iterator[Layer]:
+    """What is said of a device: of it and of its groups what the database keeps counts before what is configured."""
+    own = kept.device.over(settings.devices.get(device, UNSAID))
+    groups = ((name, group_personality(settings, name, kept.groups.get(name, UNSAID))) for name in own.groups or ())
+    return layers(own, hello, groups, settings.personas)
+
+
 def personality_of(
     settings: Settings, device: DeviceId, kept: Kept = NOTHING_KEPT, hello: Personality = UNSAID
 ) -> Personality:
-    """What holds for a device: of it and of its groups what the database keeps counts before what is configured."""
-    own = kept.device.over(settings.devices.get(device, UNSAID))
-    groups = (kept.groups.get(name, UNSAID).over(settings.groups.get(name, UNSAID)) for name in own.groups or ())
-    return effective(own, hello, tuple(groups), settings.personas)
+    """What holds for a device, all that is said of it taken together."""
+    return taken_together(personality_layers(settings, device, kept, hello))
+
+
+def group_personality(settings: Settings, group: str, kept: Personality) -> Personality:
+    """What is said of a group: what the database keeps counts before what is configured."""
+    return kept.over(settings.groups.get(group, UNSAID))

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.config import Settings
 from gateway.errors import OperationRefused
 from gateway.events import CLEANUP, FORGET, Event, SessionsErased
+from gateway.personalities import Personalities, Shown, Target
 from gateway.recipients import Directory
 from gateway.session import DirectQuestion, new_announcement_id
 from gateway.sessions import Sessions
@@ -51,6 +52,7 @@ class Operations:
         self.statistics = statistics
         self._online = online
         self._emit = emit
+        self._personalities = Personalities(settings, store)
         self._directory = Directory(settings, store, sessions, online)
 
     async def list_sessions(self, limit: int = SESSIONS_LISTED, offset: int = 0) -> list[SessionSummary]:
@@ -97,6 +99,14 @@ class Operations:
         if not reached:
             raise OperationRefused("; ".join(f"{name}: {reason}" for name, reason in refused.items()))
         return Announced(announcement.id, reached, refused)
+
+    async def personality(self, target: Target) -> Shown:
+        """Who answers on a device, or on those of a group, and where that is said."""
+        return await self._personalities.show(target)
+
+    async def change_personality(self, target: Target, changes: Mapping[str, Any]) -> Shown:
+        """Say who answers, from the next turn on; a value that is None is no longer said."""
+        return await self._personalities.change(target, changes)
 
     async def clean_up(self, days: float, *, dry_run: bool = False) -> list[ErasedSession]:
         """Erase what has been idle for `days`, and what is in memory and on the broker of those devices. One that is

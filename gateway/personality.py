@@ -7,9 +7,9 @@ followed by the persona that it gives), the settings. A device has one persona: 
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from string import Formatter
 from typing import Annotated, Any
 
@@ -117,9 +117,9 @@ class Personality(BaseModel):
 
     def over(self, other: "Personality") -> "Personality":
         """Return what this says, and what `other` says of the rest."""
-        if not other.said:
+        if not (rest := other.said):
             return self
-        return Personality.model_construct(**{**other.said, **self.said})
+        return Personality.model_construct(**{**rest, **self.said})
 
     @property
     def said(self) -> dict[str, Any]:
@@ -141,6 +141,13 @@ class Personality(BaseModel):
         moment = now.time()
         return begin <= moment < end if begin < end else moment >= begin or moment < end
 
+    def quiet_until(self, now: datetime) -> datetime | None:
+        """When the hours of quiet end in which `now`, in local time with its zone, lies; None: it lies in none."""
+        if self.quiet is None or not self.is_quiet(now):
+            return None
+        end = datetime.combine(now, time.fromisoformat(self.quiet.split("-")[1]), now.tzinfo)
+        return end if end > now else end + timedelta(days=1)
+
 
 UNSAID = Personality()
 """The personality of whom nothing is said."""
@@ -157,22 +164,40 @@ class Kept:
 NOTHING_KEPT = Kept()
 
 
-def effective(
-    device: Personality, hello: Personality, groups: Sequence[Personality], personas: Mapping[str, Personality]
-) -> Personality:
-    """Return what holds for a device: what an operator said of it, what it says itself (`hello`), and what is said of
-    its groups, the strongest first. A persona that is not among `personas` says nothing."""
-    found = device
+Layer = tuple[str, Personality]
+"""Where something is said, in words, and what."""
+
+
+def layers(
+    device: Personality,
+    hello: Personality,
+    groups: Iterable[tuple[str, Personality]],
+    personas: Mapping[str, Personality],
+) -> Iterator[Layer]:
+    """Give what holds for a device, the strongest first: what an operator said of it, what it says itself (`hello`),
+    and what is said of its groups. A persona that is not among `personas` says nothing."""
+
+    def of_persona(name: str) -> Layer:
+        return f"persona {name}", personas.get(name, UNSAID)
+
     persona = device.persona
+    yield "device", device
     if persona is not None:
-        found = found.over(personas.get(persona, UNSAID))
-    found = found.over(hello)
-    for group in groups:
-        found = found.over(group)
+        yield of_persona(persona)
+    yield "hello", hello
+    for name, group in groups:
+        yield f"group {name}", group
         if persona is None and group.persona is not None:
             persona = group.persona
-            found = found.over(personas.get(persona, UNSAID))
-    return found
+            yield of_persona(persona)
+
+
+def taken_together(found: Iterable[Layer]) -> Personality:
+    """Return what holds when each of `found` counts before those after it."""
+    together = UNSAID
+    for _, said in found:
+        together = together.over(said)
+    return together
 
 
 def reason(details: ErrorDetails) -> str:

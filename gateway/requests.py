@@ -1,4 +1,4 @@
-"""What an operator may ask over MQTT: `stats`, `sessions`, `forget`, `cleanup`, `say` and `ask`, each answered once."""
+"""What an operator may ask over MQTT, by the verbs below, each answered once."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ from gateway.broker.protocol import Broker, Incoming
 from gateway.config import Settings
 from gateway.errors import BrokerUnavailable, DeviceFault, OperationRefused, StoreError
 from gateway.operations import OFFSET_MAX, SESSIONS_LISTED, SESSIONS_LISTED_MAX, Operations
+from gateway.personalities import Target, named_target
 from gateway.store import SessionSummary
 from gateway.values import TurnKind
 from gateway.wire.announcements import parse_announcement_request
@@ -18,13 +19,15 @@ from gateway.wire.topics import Topics
 
 log = logging.getLogger(__name__)
 
-VERBS = ("stats", "sessions", "forget", "cleanup", "say", "ask")
+VERBS = ("stats", "sessions", "forget", "cleanup", "say", "ask", "set", "settings")
 WAITING_MAX = 64
 REQUEST_MAX_BYTES = 64 * 1024
 LIST_MAX_BYTES = 512 * 1024
 """An answer's list ends before it is larger: brokers refuse large messages, and may end the connection for one."""
 VERB_MAX = 64
 """Characters of a verb that is still answered: on the topic that it names."""
+_NO_CHANGES = ("session_id", "group", "transaction")
+"""What a `set` holds beside what it changes."""
 
 
 class Requests:
@@ -106,6 +109,10 @@ class Requests:
                 return await self._forget(body)
             case "cleanup":
                 return await self._cleanup(body)
+            case "set":
+                return await self._set(body)
+            case "settings":
+                return (await self._operations.personality(_target(verb, body))).report()
             case "say" | "ask":
                 return await self._announce(TurnKind(verb), body)
             case _:
@@ -139,6 +146,10 @@ class Requests:
         announced = await self._operations.announce(kind, request)
         return {"id": announced.id, "devices": list(announced.devices), "refused": dict(announced.refused)}
 
+    async def _set(self, body: dict[str, Any]) -> Any:
+        changes = {name: value for name, value in body.items() if name not in _NO_CHANGES}
+        return (await self._operations.change_personality(_target("set", body), changes)).report()
+
     async def _cleanup(self, body: dict[str, Any]) -> Any:
         days = body.get("days", self._settings.cleanup_days)
         dry_run = body.get("dry_run", False)
@@ -167,6 +178,13 @@ def _body(payload: bytes, limit: int) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise OperationRefused("a request is a JSON object, such as {}")
     return body
+
+
+def _target(verb: str, body: dict[str, Any]) -> Target:
+    device, group = body.get("session_id"), body.get("group")
+    if not isinstance(device, str | None) or not isinstance(group, str | None) or (device is None) == (group is None):
+        raise OperationRefused(f'{verb} needs {{"session_id": "…"}} or {{"group": "…"}}')
+    return named_target(device, group)
 
 
 def _whole(body: dict[str, Any], name: str, default: int, least: int, most: int) -> int:

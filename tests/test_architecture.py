@@ -16,7 +16,7 @@ LAYERS = (
     ("pipeline", "provisioning"),
     ("session", "reports", "device"),
     ("sessions", "simulator"),
-    ("recipients",),
+    ("recipients", "personalities"),
     ("operations",),
     ("requests", "web"),
     ("app",),

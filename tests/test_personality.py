@@ -5,13 +5,20 @@ from datetime import datetime
 import pytest
 from pydantic import ValidationError
 
-from gateway.personality import UNSAID, Personality, effective, recalled
+from gateway.personality import UNSAID, Personality, layers, recalled, taken_together
 
 PERSONAS = {
     "butler": Personality(system_prompt="You are a butler.", voice="butler's", language="en"),
     "pirate": Personality(system_prompt="You are a pirate.", voice="pirate's", max_tokens=7),
 }
 HELLO = Personality(name="hello's", language="fr")
+
+
+def effective(
+    device: Personality, hello: Personality, groups: tuple[Personality, ...], personas: dict[str, Personality]
+) -> Personality:
+    named = ((f"g{number}", group) for number, group in enumerate(groups))
+    return taken_together(layers(device, hello, named, personas))
 
 
 def test_what_an_operator_says_of_a_device_counts_before_its_hello_and_that_before_its_groups() -> None:
@@ -63,6 +70,24 @@ def test_the_hours_of_quiet_begin_and_end(quiet: str, times: dict[str, bool]) ->
     found = {clock: personality.is_quiet(datetime.fromisoformat(f"2026-03-01 {clock}:00")) for clock in times}
     assert found == times
     assert not UNSAID.is_quiet(datetime.fromisoformat("2026-03-01 23:00:00"))
+
+
+@pytest.mark.parametrize(
+    ("quiet", "now", "until"),
+    [
+        ("22:00-07:00", "01 23:30", "02 07:00"),
+        ("22:00-07:00", "02 06:59", "02 07:00"),
+        ("22:00-07:00", "02 07:00", None),
+        ("13:00-15:30", "01 13:00", "01 15:30"),
+        ("13:00-15:30", "01 12:59", None),
+        (None, "01 23:30", None),
+    ],
+)
+def test_when_it_is_quiet_it_is_known_until_when(quiet: str | None, now: str, until: str | None) -> None:
+    def moment(text: str) -> datetime:
+        return datetime.fromisoformat(f"2026-03-{text}:00+01:00")
+
+    assert Personality(quiet=quiet).quiet_until(moment(now)) == (until and moment(until))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import logging
 
 from gateway.config import Settings, personality_of
 from gateway.errors import DeviceFault
-from gateway.personality import NOTHING_KEPT, UNSAID, Personality
+from gateway.personality import NOTHING_KEPT, UNSAID, Kept, Personality
 from gateway.pipeline.speculation import Speculation
 from gateway.pipeline.steps import Closed
 from gateway.pipeline.transmit import ReplyLimits
@@ -48,9 +48,7 @@ class Profile:
         itself. While the database does not answer, what it said last counts."""
         if admitted.conversation is not None:
             self._kept = admitted.conversation.kept
-        hello = UNSAID
-        if self._hello is not None:
-            hello = Personality.model_construct(name=self._hello.name or None, language=self._hello.language)
+        hello = self._hello.personality if self._hello is not None else UNSAID
         return personality_of(self._settings, self._id, self._kept, hello)
 
     @property
@@ -116,6 +114,10 @@ class Profile:
         """The device published on a topic of its own, spelled like this."""
         self._spelling = spelling
         self._spelling_is_own = True
+
+    def operators_said(self, kept: Kept) -> None:
+        """Take over what operators have said of the device by now."""
+        self._kept = kept
 
     def said_hello(self, hello: Hello) -> None:
         self._hello = hello
