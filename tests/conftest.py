@@ -17,5 +17,5 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings and keys of the person who runs the tests are not the tests'."""
-    for name in [name for name in os.environ if name.startswith(("GATEWAY_", "OPENAI_"))]:
+    for name in [name for name in os.environ if name.startswith(("GATEWAY_", "OPENAI_", "HOME_ASSISTANT_", "MCP_"))]:
         monkeypatch.delenv(name)

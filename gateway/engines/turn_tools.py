@@ -85,7 +85,8 @@ class TurnTools:
                 raise ToolFailed(f"there is no function {name!r}; there are: {', '.join(self._functions) or 'none'}")
             given = _object(arguments)
         except ToolFailed as error:
-            return self._refused(name if name in self._functions else "", str(error))
+            self._refuse(name if name in self._functions else "", str(error))
+            return f"error: {error}"
         toolbox, spec = self._functions[name]
         ok, text = await self._once(spec.name, spec.acts, given, lambda: toolbox.call(name, given, self._context))
         return text if ok else f"error: {text}"
@@ -113,7 +114,9 @@ class TurnTools:
             counts.repeated += 1
             return await asyncio.shield(known.outcome)
         if len(self._known) >= CALLS_MAX or self._begun >= CALLS_MAX:
-            return False, self._refused(name, f"no more than {CALLS_MAX} calls for one question")
+            reason = f"no more than {CALLS_MAX} calls for one question"
+            self._refuse(name, reason)
+            return False, reason
         self._known[key] = mine = _Known(acts)
         begun = False
         try:
@@ -154,14 +157,13 @@ class TurnTools:
             _log.exception("the tool %s failed in an unforeseen way", name)
             return False, f"unforeseen {type(error).__name__}"
 
-    def _refused(self, name: str, reason: str) -> str:
+    def _refuse(self, name: str, reason: str) -> None:
         """Count and tell a call that is not even begun; `name` is empty for a function that does not exist."""
         counts = self._counts(name)
         counts.calls += 1
         counts.failed += 1
         if self._on_called is not None:
             self._on_called(ToolCall(name or "unknown", False, 0, "", reason))
-        return f"error: {reason}"
 
 
 def _object(arguments: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@
         server.chat.answer = ["Son ", "las tres."]         # one server-sent event each
         server.speech.answer = Audio(tone(1.0), "audio/pcm")
         server.chat.answer = lambda request: request.json["messages"][-1]["content"].split()
+        server.chat.answer = in_rounds(Calls(("get_time", {})), "It is three.")   # first a function, then the answer
         server.chat.answer = Status(429, retry_after="7")  # or REFUSE, HANG, Broken(["Son "], Ending.CLOSE)
         server.chat.delay_s = 0.2                          # before the answer; piece_delay_s: before each piece
     server.chat.wait_for = event                       # no answer before it is set
@@ -20,6 +21,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +61,19 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class Calls:
+    """A chat model that says `text`, if any, and then calls functions: pairs of a name and arguments. Arguments that
+    are text are sent as they are."""
+
+    calls: tuple[tuple[str, Mapping[str, Any] | str], ...]
+    text: str = ""
+
+    def __init__(self, *calls: tuple[str, Mapping[str, Any] | str], text: str = "") -> None:
+        object.__setattr__(self, "calls", calls)
+        object.__setattr__(self, "text", text)
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
     """Not even a status line."""
 
@@ -68,8 +83,24 @@ class Silence:
 REFUSE = Silence(Ending.CLOSE)
 HANG = Silence(Ending.HANG)
 
-Answer = str | Sequence[str] | Audio | Status | Broken | Silence
+Answer = str | Sequence[str] | Audio | Calls | Status | Broken | Silence
 AnswerFunction = Callable[[Request], Answer]
+
+
+def in_rounds(*answers: Answer) -> AnswerFunction:
+    """The first of `answers` to a question, the next when the functions that it calls have been called, and so on; the
+    last one from then on."""
+
+    def answer(request: Request) -> Answer:
+        rounds = sum(bool(message.get("tool_calls")) for message in request.json["messages"])
+        return answers[min(rounds, len(answers) - 1)]
+
+    return answer
+
+
+def told(request: Request) -> list[str]:
+    """What the functions answered that were called for a request of the chat, in their order."""
+    return [message["content"] for message in request.json["messages"] if message["role"] == "tool"]
 
 
 def tone(seconds: float, rate: int = SPEECH_RATE) -> bytes:
@@ -102,8 +133,14 @@ class Endpoint(Route):
                 return replace(self.render(beginning, whole=False), ending=ending)
             case Status():
                 return _error(answer)
+            case Calls():
+                return self.render_calls(answer)
             case _:
                 return self.render(answer, whole=True)
+
+    def render_calls(self, answer: Calls) -> Response:
+        """The response that calls functions."""
+        raise NotImplementedError
 
     def render(self, answer: str | Sequence[str] | Audio, *, whole: bool) -> Response:
         """The response that says `answer`; only its beginning when it is not `whole`."""
@@ -136,6 +173,20 @@ class Chat(Endpoint):
         pieces = [_chat_event(model, delta) for delta in deltas]
         if whole:
             pieces += [_chat_event(model, {}, "stop"), b"data: [DONE]\n\n"]
+        return Response(headers={"Content-Type": "text/event-stream"}, pieces=tuple(pieces))
+
+    def render_calls(self, answer: Calls) -> Response:
+        model = self.requests[-1].json["model"]
+        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": answer.text or None}]
+        for index, (name, given) in enumerate(answer.calls):
+            arguments = given if isinstance(given, str) else json.dumps(given)
+            head = {"index": index, "id": f"id{index}", "type": "function", "function": {"name": name, "arguments": ""}}
+            deltas.append({"tool_calls": [head]})
+            # A few characters at a time, as models write.
+            for at in range(0, len(arguments), 5):
+                deltas.append({"tool_calls": [{"index": index, "function": {"arguments": arguments[at : at + 5]}}]})
+        pieces = [_chat_event(model, delta) for delta in deltas]
+        pieces += [_chat_event(model, {}, "tool_calls"), b"data: [DONE]\n\n"]
         return Response(headers={"Content-Type": "text/event-stream"}, pieces=tuple(pieces))
 
 
@@ -179,7 +230,7 @@ def _error(answer: Status) -> Response:
     return _json(answer.status, json.dumps({"error": error}), headers)
 
 
-def _chat_event(model: str, delta: Mapping[str, str], finish_reason: str | None = None) -> bytes:
+def _chat_event(model: str, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
     event = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": model, "choices": [choice]}
     return f"data: {json.dumps(event)}\n\n".encode()

@@ -22,6 +22,8 @@ ENTITIES_MAX: Final = 100
 """Entities that a model is told of by name; more cost it more time than they help."""
 AT_ONCE_MAX: Final = 20
 """Entities that one call may change."""
+DAYS: Final = 3
+"""Of the forecast, unless the model asks for more."""
 FRESH_S: Final = 60.0
 """So old may be what is known of which entities there are."""
 
@@ -204,7 +206,9 @@ class HomeAssistant:
         return "done\n" + "\n".join(described(now[entity]) for entity in entities if entity in now)
 
     async def _tell_weather(self, arguments: Mapping[str, Any]) -> str:
-        days = arguments.get("days")
+        days = arguments.get("days", DAYS)
+        if not isinstance(days, int):
+            raise ToolFailed("days is a whole number")
         now = next((one for one in await self._there.states() if one["entity_id"] == self._weather), None)
         if now is None:
             raise ToolFailed(f"Home Assistant has no {self._weather}: check home_assistant_weather")
@@ -214,7 +218,7 @@ class HomeAssistant:
         except ToolFailed as error:
             _log.warning("%s gives no forecast: %s", self._weather, error)
             forecasts = None
-        return json.dumps(forecast_told(now, forecasts, days if isinstance(days, int) else 3), ensure_ascii=False)
+        return json.dumps(forecast_told(now, forecasts, days), ensure_ascii=False)
 
     def _entities(self, arguments: Mapping[str, Any], *, required: bool) -> list[str]:
         """The entities that a call is about, each of them allowed.
