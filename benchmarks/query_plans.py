@@ -74,7 +74,7 @@ def _plan(db: Database, statement: QueryEvent) -> str:
 
 def _short(sql: str) -> str:
     """ "SELECT turns ORDER BY id DESC": the verb, the table, and the order."""
-    verb, table = sql.split()[0], re.search(r'(?:FROM|UPDATE) "(\w+)"', sql)
+    verb, table = sql.split()[0], re.search(r'(?:FROM|UPDATE) "?(\w+)', sql)
     order = re.search(r"ORDER BY .*?(?= LIMIT| OFFSET|$)", sql)
     parts = [verb, table[1] if table else "", re.sub(r'"t1"\.|"', "", order[0]) if order else ""]
     return " ".join(part for part in parts if part)

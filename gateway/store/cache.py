@@ -11,6 +11,7 @@ from gateway.store import counters
 from gateway.store.counters import Counter
 from gateway.store.models import CacheRow, Conversation
 from gateway.store.records import CachedAnswer, CacheLimits
+from gateway.store.sql import ask
 from gateway.values import DeviceId
 
 _PAGE = 64
@@ -27,8 +28,8 @@ def input_hash(question: str, language: str, asked: str = "") -> str:
 
 def answered(db: Database, session_id: DeviceId, limit: int) -> frozenset[str]:
     """The hashes of up to `limit` questions of this device whose answers are kept, too old ones included."""
-    rows = CacheRow.select(CacheRow.input_hash).where(CacheRow.session_id == session_id).limit(limit)
-    return frozenset(found for (found,) in rows.tuples().execute(db))
+    rows = ask(db, "SELECT input_hash FROM cache WHERE session_id = ? LIMIT ?", session_id, limit)
+    return frozenset(found for (found,) in rows)
 
 
 def cached_answer(

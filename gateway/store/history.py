@@ -6,13 +6,14 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from peewee import Case, Database, fn
+from peewee import Case, Database
 
 from gateway.errors import SessionLimitReached
 from gateway.store import cache, counters, personalities
 from gateway.store.counters import Counter, DayCounter
 from gateway.store.models import Conversation, MessageRow, TurnRow
 from gateway.store.records import OpenConversation, Recollection, StoredMessage
+from gateway.store.sql import ask
 from gateway.values import (
     DeviceAddress,
     DeviceId,
@@ -45,13 +46,12 @@ def begin_turn(
 
 def open_session(db: Database, device: DeviceAddress, sessions_max: int, now: datetime) -> int:
     """The epoch of the device's conversation, which is made if there is none."""
-    wanted = Conversation.session_id == device.id
-    found = Conversation.select(Conversation.epoch, Conversation.spelling).where(wanted).tuples().first(db)
-    if found is None:
+    found = ask(db, "SELECT epoch, spelling FROM conversations WHERE session_id = ?", device.id)
+    if not found:
         return _create(db, device, sessions_max, now)
-    epoch, spelling = found
+    epoch, spelling = found[0]
     if spelling != device.spelling:
-        Conversation.update(spelling=device.spelling).where(wanted).execute(db)
+        Conversation.update(spelling=device.spelling).where(Conversation.session_id == device.id).execute(db)
     return int(epoch)
 
 
@@ -85,7 +85,7 @@ def record_turn(db: Database, record: TurnRecord, epoch: int) -> bool:
         )
         if not alive:
             return False
-        newest = MessageRow.select(fn.MAX(MessageRow.id)).where(MessageRow.session_id == record.device.id).scalar(db)
+        [(newest,)] = ask(db, "SELECT MAX(id) FROM messages WHERE session_id = ?", record.device.id)
         if lines:
             MessageRow.insert_many(
                 {
@@ -163,15 +163,8 @@ def amend_reply(db: Database, record: TurnRecord, epoch: int, said: str) -> bool
 
 def history(db: Database, session_id: DeviceId, limit: int) -> list[Message]:
     """The newest `limit` messages, oldest first."""
-    rows = (
-        MessageRow.select(MessageRow.role, MessageRow.text)
-        .where(MessageRow.session_id == session_id)
-        .order_by(MessageRow.id.desc())
-        .limit(limit)
-        .tuples()
-        .execute(db)
-    )
-    return [Message(role, text) for role, text in rows][::-1]
+    newest_first = "SELECT role, text FROM messages WHERE session_id = ? ORDER BY id DESC LIMIT ?"
+    return [Message(role, text) for role, text in ask(db, newest_first, session_id, limit)][::-1]
 
 
 def messages(db: Database, session_id: DeviceId, after: int, limit: int) -> list[tuple[int, StoredMessage]]:

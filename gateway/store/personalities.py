@@ -8,13 +8,11 @@ from peewee import Database
 from gateway.errors import PersonalityLimitReached
 from gateway.personality import UNSAID, Kept, Personality, recalled
 from gateway.store.models import Conversation, PersonalityRow
+from gateway.store.sql import ask
 from gateway.values import DeviceAddress, DeviceId
 
 _DEVICE, _GROUP = "device:", "group:"
 _PAGE = 500
-
-_SAID = "SELECT said FROM personalities WHERE target = ?"
-"""In SQL, as every turn asks it: peewee takes twenty times as long to put it together as SQLite to answer it."""
 
 
 def device_target(device: DeviceId) -> str:
@@ -35,8 +33,8 @@ def kept(db: Database, device: DeviceId, groups: Sequence[str]) -> Kept:
 
 def said(db: Database, target: str) -> Personality:
     """What is said of a device or of a group."""
-    row = db.execute_sql(_SAID.replace("?", db.param), (target,)).fetchone()
-    return UNSAID if row is None else recalled(PersonalityRow.said.python_value(row[0]))
+    rows = ask(db, "SELECT said FROM personalities WHERE target = ?", target)
+    return recalled(PersonalityRow.said.python_value(rows[0][0])) if rows else UNSAID
 
 
 def change(db: Database, target: str, changes: Mapping[str, Any], rows_max: int) -> Personality:
