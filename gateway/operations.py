@@ -25,10 +25,11 @@ OFFSET_MAX = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """An announcement that was taken: its id, the devices that will speak it, and why others will not, by the name that
-    they were called."""
+    """An announcement that was taken: its id, for how many seconds it may wait, the devices that will speak it, and why
+    others will not, by the name that they were called."""
 
     id: str
+    ttl_s: float
     devices: tuple[DeviceId, ...]
     refused: Mapping[str, str]
 
@@ -98,7 +99,7 @@ class Operations:
         reached = tuple(device for device in devices if device not in refused)
         if not reached:
             raise OperationRefused("; ".join(f"{name}: {reason}" for name, reason in refused.items()))
-        return Announced(announcement.id, reached, refused)
+        return Announced(announcement.id, announcement.ttl_s, reached, refused)
 
     async def personality(self, target: Target) -> Shown:
         """Who answers on a device, or on those of a group, and where that is said."""

@@ -144,7 +144,12 @@ class Requests:
         except DeviceFault as fault:
             raise OperationRefused(fault.message) from fault
         announced = await self._operations.announce(kind, request)
-        return {"id": announced.id, "devices": list(announced.devices), "refused": dict(announced.refused)}
+        return {
+            "id": announced.id,
+            "ttl_s": announced.ttl_s,
+            "devices": list(announced.devices),
+            "refused": dict(announced.refused),
+        }
 
     async def _set(self, body: dict[str, Any]) -> Any:
         changes = {name: value for name, value in body.items() if name not in _NO_CHANGES}

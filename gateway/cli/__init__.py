@@ -20,6 +20,7 @@ COMMANDS = (
     "run",
     "demo",
     "talk",
+    "say",
     "simulate",
     "broker_admin",
     "devices",

@@ -10,7 +10,7 @@ from gateway.broker.mqtt import MqttBroker
 from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import BrokerKind, BrokerUrl, parse_broker_url
 from gateway.config import Settings
-from gateway.errors import BrokerUnavailable
+from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.values import DeviceId, parse_device_id
 from gateway.wire.topics import OFFLINE, ONLINE, RETAINED, Leaf, Topics
 
@@ -30,6 +30,16 @@ def client_url(settings: Settings) -> BrokerUrl:
     """
     url = parse_broker_url(settings.mqtt_url)
     return embedded.client_url(url, settings.data_dir) if url.kind is BrokerKind.EMBEDDED else url
+
+
+def with_advice(error: BrokerUnavailable) -> BrokerUnavailable:
+    """The same error, and what to do about it."""
+    if isinstance(error, BrokerRefused):
+        return BrokerRefused(
+            f"{error}\nThe login is part of the address (GATEWAY_MQTT_URL=mqtt://user:password@host);"
+            " an embedded broker's password is in the gateway's data folder (--data-dir)"
+        )
+    return BrokerUnavailable(f"{error}\nStart the gateway (voice-gateway run), or say where its broker is (--mqtt-url)")
 
 
 async def clear_state(settings: Settings, spelling: str) -> str | None:

@@ -13,11 +13,12 @@ from gateway.audio import SPEECH_RATE
 from gateway.broker.mqtt import MqttBroker
 from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import BrokerUrl
+from gateway.cli.broker import with_advice
 from gateway.cli.questions import Question
 from gateway.cli.sound_card import Loudspeaker, microphone, open_sounddevice
 from gateway.device import Exchange, SoftwareDevice
 from gateway.device.uplink import CHUNK_MS
-from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, NothingCame
+from gateway.errors import BrokerUnavailable, ConfigurationError, NothingCame
 from gateway.values import Codec
 from gateway.wire.topics import Topics
 
@@ -95,15 +96,8 @@ async def hold(talk: Talk, tell: Tell) -> dict[str, Any]:
 async def _connected(device: SoftwareDevice) -> AsyncIterator[None]:
     try:
         await device.start()
-    except BrokerRefused as error:
-        raise BrokerRefused(
-            f"{error}\nThe login is part of the address (GATEWAY_MQTT_URL=mqtt://user:password@host);"
-            " an embedded broker's password is in the gateway's data folder (--data-dir)"
-        ) from error
     except BrokerUnavailable as error:
-        raise BrokerUnavailable(
-            f"{error}\nStart the gateway (voice-gateway run), or say where its broker is (--mqtt-url)"
-        ) from error
+        raise with_advice(error) from error
     try:
         yield
     finally:

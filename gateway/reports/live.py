@@ -1,12 +1,21 @@
 """What is true of the running gateway and is not in the store: who is online, what each device is doing."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from gateway.events import Event, Listening, PresenceChanged, SessionsErased, Speaking, Thinking, TurnEnded
-from gateway.values import DeviceAddress, DeviceId, Outcome, TurnRecord
+from gateway.events import (
+    AnnouncementChanged,
+    Event,
+    Listening,
+    PresenceChanged,
+    SessionsErased,
+    Speaking,
+    Thinking,
+    TurnEnded,
+)
+from gateway.values import AnnouncementStatus, DeviceAddress, DeviceId, Outcome, TurnRecord
 
 LATENCIES_KEPT = 500
 
@@ -44,6 +53,8 @@ class LiveState:
         self._states: dict[DeviceId, DeviceState] = {state.device.id: state for state in earlier}
         self._online: dict[DeviceId, bool] = {}
         self.latencies_ms = deque(reversed(latencies_ms), maxlen=LATENCIES_KEPT)
+        self.announcements: Counter[AnnouncementStatus] = Counter()
+        """How often an announcement has come to each status since the gateway began."""
 
     def apply(self, event: Event) -> DeviceState | None:
         """Take in `event`; return the new state of the device if its state has changed."""
@@ -60,6 +71,8 @@ class LiveState:
                 self._online[event.device.id] = event.online
                 _bound(self._online, self._devices_max)
                 return None if event.device.id in self._states else self._keep(DeviceState(event.device))
+            case AnnouncementChanged():
+                self.announcements[event.status] += 1
             case SessionsErased():
                 for device in event.devices:
                     self.forget_last(device.id)

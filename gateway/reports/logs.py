@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from gateway.events import (
+    AnnouncementChanged,
     EnginePassedOver,
     Event,
     Failed,
@@ -114,6 +115,18 @@ class LogListener:
                 self._ended(event)
             case PresenceChanged():
                 self._line(logging.INFO, "online" if event.online else "offline", session=event.device.id)
+            case AnnouncementChanged():
+                announcement = event.announcement
+                self._line(
+                    logging.INFO,
+                    "announcement",
+                    session=event.device.id,
+                    turn=event.turn,
+                    id=announcement.id,
+                    status=event.status,
+                    priority=announcement.priority,
+                    **({"reason": event.reason} if event.reason else {}),
+                )
             case SessionsErased():
                 for device in event.devices:
                     _line(logging.INFO, "erased", session=device.id, reason=event.reason)

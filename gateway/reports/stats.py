@@ -8,7 +8,7 @@ from gateway import __version__
 from gateway.engines.circuit import EngineHealth
 from gateway.reports.live import LiveState
 from gateway.store import StoreStatistics
-from gateway.values import Outcome
+from gateway.values import AnnouncementStatus, Outcome
 
 
 def statistics_report(
@@ -65,6 +65,7 @@ def statistics_report(
             for stage in dict.fromkeys(engine.stage for engine in health)
         },
         "notes": list(notes),
+        "announcements": {str(status): live.announcements[status] for status in AnnouncementStatus},
         "speculation": speculation,
         "tools": list(tools),
         "dropped": dropped,

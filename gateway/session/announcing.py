@@ -6,16 +6,22 @@ reply plays. What is urgent ends all three, unless it would end another that is 
 
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
+from gateway.errors import StoreError
 from gateway.events import AnnouncementChanged
+from gateway.personality import UNSAID
 from gateway.pipeline.assemble import Assembler
 from gateway.pipeline.turn_request import TurnServices
-from gateway.session.admission import Admission
+from gateway.session.admission import Admission, Admitted
 from gateway.session.announcements import WAITING_MAX, Announcements
 from gateway.session.floor import Floor
 from gateway.session.profile import Profile
 from gateway.session.utterances import Utterances
 from gateway.values import Announcement, AnnouncementStatus
+
+QUIET_LOOKED_UP_S = 60.0
+"""How long hours of quiet are believed: they may be changed while something waits for their end."""
 
 OFFLINE = "the device is offline"
 OTHERS_FIRST = "others came first"
@@ -48,11 +54,14 @@ class Announcing:
         self._floor = floor
         self._told = told
         self._waiting = Announcements()
+        self._quiet_until = 0.0
+        """Of the monotonic clock: until then only what is urgent is spoken, unless it is looked up before."""
         self.device_is_offline = False
         """It says so itself. What is published for it now would be lost without a word."""
 
     def put(self, announcement: Announcement) -> str | None:
         """Take an announcement; return why not if there is no room for it."""
+        self._quiet_until = 0.0
         gives_way = self._waiting.put(announcement, self._services.monotonic())
         if gives_way is announcement:
             reason = f"{WAITING_MAX} announcements of its priority or above wait already"
@@ -76,8 +85,11 @@ class Announcing:
         first = self._waiting.first
         if first is None or self.device_is_offline:
             return False
+        if not first.is_urgent and now < self._quiet_until:
+            return False
         if self._way_is_free and self._floor.played_out_at <= now:
-            await self._begin(self._waiting.take())
+            if first.is_urgent or not await self._is_quiet(now):
+                await self._begin(self._waiting.take())
             return True
         if not first.is_urgent or (not self._utterances.is_open and self._floor.is_urgent):
             return False
@@ -88,13 +100,33 @@ class Announcing:
     @property
     def next_at(self) -> float | None:
         """When there is something to do if nothing comes meanwhile; None: there will not be."""
-        if self._waiting.first is None or self.device_is_offline or not self._way_is_free:
-            return self._waiting.next_end
-        return min(self._floor.played_out_at, self._waiting.first.until)
+        first, end = self._waiting.first, self._waiting.next_end
+        if first is None or end is None or self.device_is_offline or not self._way_is_free:
+            return end
+        may_begin_at = (
+            self._floor.played_out_at if first.is_urgent else max(self._floor.played_out_at, self._quiet_until)
+        )
+        return min(may_begin_at, end)
 
     @property
     def _way_is_free(self) -> bool:
         return self._floor.free and not self._utterances.is_open
+
+    async def _is_quiet(self, now: float) -> bool:
+        """Look up whether it is quiet on the device; what is not urgent and may not wait for the end is told so."""
+        services, device = self._services, self._profile.address.id
+        groups = services.settings.devices.get(device, UNSAID).groups or ()
+        with suppress(StoreError):  # what was known last counts
+            self._profile.operators_said(await services.store.kept(device, groups))
+        local = services.now()
+        end = self._profile.personality(Admitted()).quiet_until(local)
+        if end is None:
+            return False
+        left_s = end.timestamp() - local.timestamp()
+        for announcement in self._waiting.take_hopeless(now + left_s):
+            self._tell(announcement, AnnouncementStatus.EXPIRED, reason=f"it is quiet until {end:%H:%M}")
+        self._quiet_until = now + min(left_s, QUIET_LOOKED_UP_S)
+        return True
 
     async def _begin(self, announcement: Announcement) -> None:
         try:

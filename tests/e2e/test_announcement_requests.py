@@ -26,7 +26,7 @@ async def test_it_is_spoken_on_each_device_that_is_named(
         for device in devices:
             await onlooker.message(f"voice/{device.spelling}/online", b"online")
         answer = await onlooker.request("say", to=["a4cf128b3f9e", "hall", "hall"], text="Dinner.", id="x", volume=20)
-        assert answer["data"] == {"id": "x", "devices": ["a4cf128b3f9e", "hall"], "refused": {}}
+        assert answer["data"] == {"id": "x", "ttl_s": 300, "devices": ["a4cf128b3f9e", "hall"], "refused": {}}
         # Each on the topics that the device itself uses.
         for spelling in ("A4:CF:12:8B:3F:9E", "hall"):
             assert (await spoken_by(onlooker, spelling, "x"))["volume"] == 20

@@ -3,12 +3,16 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.app import Gateway
 from gateway.device import Ended, Exchange, SoftwareDevice
+from gateway.store import Store, device_target
+from gateway.values import DeviceId
 from gateway.wire.topics import Leaf
 from tests.e2e.conftest import StartDevice, StartGateway
 from tests.e2e.onlooker import Onlooker
@@ -70,7 +74,10 @@ def release(provider: OpenAIServer) -> None:
 # What is told
 
 
-async def test_it_is_told_what_becomes_of_each(household: Household, start_device: StartDevice) -> None:
+async def test_it_is_told_what_becomes_of_each(
+    household: Household, start_device: StartDevice, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     device = await start_device(household.gateway, "kitchen")
     await household.say("kitchen", "dinner", "Dinner is ready.", volume=35, priority="high")
     exchange = await device.announcement(PATIENCE_S)
@@ -82,6 +89,14 @@ async def test_it_is_told_what_becomes_of_each(household: Household, start_devic
     assert (started["volume"], started["priority"], started["kind"]) == (35, "high", "say")
     assert done["turn"] == exchange.turn
     assert (await household.told("kitchen", "dinner", "queued"))["turn"] is None
+    # The log tells the same, but not what was said.
+    logged = [record.__dict__["fields"] for record in caplog.records if record.getMessage() == "announcement"]
+    assert [(line["id"], line["status"]) for line in logged] == [
+        ("dinner", "queued"),
+        ("dinner", "started"),
+        ("dinner", "done"),
+    ]
+    assert "ready" not in str([record.__dict__ for record in caplog.records])
 
 
 async def test_the_volume_is_told_before_there_is_anything_to_hear(
@@ -159,6 +174,8 @@ async def test_of_too_many_the_newest_of_the_lowest_gives_way(
     await household.say("kitchen", "high", priority="high")
     await household.told("kitchen", "n1", "displaced")
     assert household.story("kitchen", "high", "n1", "n0") == ["n0 queued", "n1 queued", "high queued", "n1 displaced"]
+    counted = (await household.onlooker.statistics())["announcements"]
+    assert (counted["queued"], counted["displaced"], counted["refused"], counted["done"]) == (9, 1, 1, 0)
 
 
 # Whom it does not cut off
@@ -316,6 +333,32 @@ async def test_a_device_that_is_off_hears_it_when_it_is_back(household: Househol
     again = await start_device(household.gateway, "kitchen")
     assert (await (await again.announcement(PATIENCE_S)).reply(PATIENCE_S)).ended is Ended.END
     await household.told("kitchen", "lasting", "done")
+
+
+async def test_in_hours_of_quiet_only_what_is_urgent_is_spoken(
+    household: Household, start_device: StartDevice, tmp_path: Path
+) -> None:
+    device = await start_device(household.gateway, "kitchen")
+    now = datetime.now().astimezone()
+    quiet = f"{now - timedelta(hours=2):%H:%M}-{now + timedelta(hours=2):%H:%M}"
+    store = Store(f"sqlite:///{tmp_path}/gateway.db")
+    await store.start()
+    await store.change_personality(device_target(DeviceId("kitchen")), {"quiet": quiet}, rows_max=10)
+    await household.say("kitchen", "lasting", ttl_s=4 * 3600)
+    await household.say("kitchen", "brief", priority="high", ttl_s=3600)
+    assert (await household.told("kitchen", "brief", "expired"))["reason"] == f"it is quiet until {quiet[-5:]}"
+    await household.say("kitchen", "fire", priority="urgent")
+    await household.told("kitchen", "fire", "done")
+    assert household.begun("kitchen") == ["fire"]
+    # What an operator changes holds for the next that comes.
+    await store.change_personality(device_target(DeviceId("kitchen")), {"quiet": None}, rows_max=10)
+    await store.close()
+    await household.say("kitchen", "morning", priority="low")
+    await household.told("kitchen", "morning", "done")
+    assert household.begun("kitchen") == ["fire", "lasting", "morning"]
+    assert [(await (await device.announcement(PATIENCE_S)).reply(PATIENCE_S)).ended for _ in range(3)] == [
+        Ended.END
+    ] * 3
 
 
 async def test_a_device_that_speaks_is_there_whatever_its_will_said(household: Household) -> None:
