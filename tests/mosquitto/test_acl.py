@@ -15,7 +15,9 @@ from tests.mosquitto.shipped import LOCAL_PORT, PASSWORDS, SHIPPED, ShippedBroke
 LEAVES = ("in", "out", "hello", "control", "say", "ask", "event", "state", "online")
 KITCHEN = {f"voice/kitchen/{leaf}" for leaf in LEAVES}
 HALL = {f"voice/hall/{leaf}" for leaf in LEAVES}
-OF_THE_GATEWAY = {f"voice/gateway/{leaf}" for leaf in ("status", "stats", "request/stats", "response/stats")}
+ASKED_BY_HOME_ASSISTANT = {f"voice/gateway/request/{verb}" for verb in ("say", "ask", "set", "discover", "cleanup")}
+REQUESTS = {"voice/gateway/request/stats", "voice/gateway/request/forget", *ASKED_BY_HOME_ASSISTANT}
+OF_THE_GATEWAY = {"voice/gateway/status", "voice/gateway/stats", "voice/gateway/response/stats"} | REQUESTS
 DISCOVERY = "homeassistant/sensor/kitchen/config"
 BIRTH = "homeassistant/status"
 BROKERS_OWN = "$SYS/broker/version"
@@ -37,8 +39,8 @@ READS = {
 }
 WRITES = {
     "gateway": VOICE | {DISCOVERY, BIRTH},
-    "homeassistant": of_both("say", "ask", "control") | {DISCOVERY, BIRTH},
-    "operator": of_both("say", "ask", "control") | {"voice/gateway/request/stats"},
+    "homeassistant": of_both("say", "ask", "control") | ASKED_BY_HOME_ASSISTANT | {DISCOVERY, BIRTH},
+    "operator": of_both("say", "ask", "control") | REQUESTS,
     "kitchen": {"voice/kitchen/in", "voice/kitchen/hello", "voice/kitchen/control", "voice/kitchen/online"},
 }
 
@@ -56,6 +58,10 @@ LOST_WITHOUT = {
     ("user homeassistant", "topic write voice/+/say"): ("homeassistant", "writes", "voice/hall/say"),
     ("user homeassistant", "topic write voice/+/ask"): ("homeassistant", "writes", "voice/hall/ask"),
     ("user homeassistant", "topic write voice/+/control"): ("homeassistant", "writes", "voice/hall/control"),
+    **{
+        ("user homeassistant", f"topic write {topic}"): ("homeassistant", "writes", topic)
+        for topic in sorted(ASKED_BY_HOME_ASSISTANT)
+    },
     ("user homeassistant", "topic readwrite homeassistant/#"): ("homeassistant", "reads", DISCOVERY),
     ("user operator", ""): ("operator", "reads", "voice/hall/in"),
     ("user operator", "topic read voice/#"): ("operator", "reads", "voice/gateway/response/stats"),
