@@ -108,13 +108,14 @@ class Access:
         if connection.scope["type"] == "http" and connection.scope["method"] in _SAFE:
             return
         origin = connection.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != connection.headers.get("host", "").lower():
+        if origin is not None and origin.partition("://")[2].lower() != connection.headers.get("host", "").lower():
             raise WebError(403, "cross_site", f"a page of {origin[:100]!r} may not do this")
 
 
 def _bearer(connection: HTTPConnection) -> str | None:
     kind, _, token = connection.headers.get("authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else None
+    # Headers are bytes, which were taken for Latin-1.
+    return token.strip().encode("latin-1").decode(errors="replace") if kind.lower() == "bearer" else None
 
 
 def _hostname(host: str) -> str:

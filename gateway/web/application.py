@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from gateway import __version__
 from gateway.errors import BrokerUnavailable, OperationRefused, StoreError
-from gateway.web import devices, front_door, observing
+from gateway.web import assistants, devices, front_door, observing
 from gateway.web.access import COOKIE, COOKIE_S, Access
 from gateway.web.errors import WebError
 from gateway.web.feed import Feed
@@ -40,6 +40,7 @@ def application(
     _tell_errors(app)
     app.include_router(front_door.router(door))
     app.include_router(devices.router(services))
+    app.include_router(assistants.router(services))
     app.include_router(observing.router(services, feed, door, talk, metrics))
     _add_login(app, services, access)
 

@@ -4,7 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from gateway.events import EnginePassedOver, Event, Failed, TurnEnded
@@ -23,6 +30,8 @@ class Metrics:
 
     def __init__(self, live: LiveState) -> None:
         self._live = live
+        # When each counter was made says nothing here, and would double the page.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._turns = Counter(

@@ -1,4 +1,4 @@
-"""A whole gateway that serves the page, with a real broker, a real database and a real provider API, in this process."""
+"""A whole gateway that serves the page: a real broker, a real database, a real provider API, in this process."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack

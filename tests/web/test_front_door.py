@@ -1,18 +1,14 @@
 """Questions over HTTP."""
 
-import asyncio
-import io
 from urllib.parse import unquote
 
-import numpy as np
 import pytest
-import soundfile
 
-from gateway.device import SoftwareDevice, read_sound
+from gateway.device import read_sound
 from tests.conformance.openai_failures import OpenAIServer
 from tests.e2e.conftest import StartDevice
 from tests.e2e.speech import sound_file, spoken
-from tests.web.conftest import PATIENCE_S, Site, StartSite
+from tests.web.conftest import PATIENCE_S, Site
 
 ROUTES = ("/process/kitchen", "/process")
 
