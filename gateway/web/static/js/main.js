@@ -18,9 +18,21 @@ import { showRunning } from "./views/running.js";
 const by = (id) => document.getElementById(id);
 const model = new Model();
 const talk = new Talk();
-const live = new Live((message) => model.apply(message), (state) => showLink(state));
+const live = new Live(news, (state) => showLink(state));
 let hello = null;
 let link = "connecting";
+
+function news(message) {
+  const stranger = message.type === "device" && !model.devices.has(message.device.session_id);
+  model.apply(message);
+  // The news of a device say what it does, not what it is called.
+  if (stranger) introduce(message.device.session_id);
+}
+
+async function introduce(id) {
+  const device = await api.device(id).catch(() => null);
+  if (device) model.apply({ type: "device", device });
+}
 
 function showLink(state = link) {
   link = state;

@@ -34,8 +34,7 @@ export class Model extends EventTarget {
         if (this.turns.length > TURNS_MAX) this.turns.shift();
         return this.tell("turns");
       case "erased":
-        for (const id of message.session_ids) this.devices.delete(id);
-        return this.tell("devices");
+        return this.erased(message);
       case "statistics":
         this.statistics = message.statistics;
         return this.tell("statistics");
@@ -59,6 +58,16 @@ export class Model extends EventTarget {
   current(now = Date.now()) {
     for (const [id, turn] of this.running) if (turn.ended && now - turn.ended > ENDED_KEPT_MS) this.running.delete(id);
     return [...this.running.values()];
+  }
+
+  erased({ session_ids: ids, reason }) {
+    for (const id of ids) {
+      const device = this.devices.get(id);
+      // What is only forgotten is still there.
+      if (reason === "forget" && device) this.devices.set(id, { ...device, last: null, message_count: 0 });
+      else this.devices.delete(id);
+    }
+    this.tell("devices");
   }
 
   device(news) {

@@ -13,7 +13,7 @@ export class Said {
   }
 
   empty() {
-    if (this.turns.size > 0 || this.typed.length > 0) return;
+    if (this.log.querySelector(".bubble")) return;
     this.log.replaceChildren(h("div", { class: "empty" }, h("p", {}, t("talk.empty")), h("p", {}, t("talk.example"))));
   }
 
@@ -62,6 +62,11 @@ export class Said {
     else write(turn.answer, text);
     this.end();
     return turn.answer;
+  }
+
+  /** Turns of these numbers will come again, and be others. */
+  endTurns() {
+    this.turns.clear();
   }
 
   turn(number) {

@@ -33,7 +33,6 @@ export class Socket {
     this.ready = false;
     this.wanted = false;
     this.waiting = [];
-    this.overflowed = false;
     this.retry = null;
     this.idle = null;
   }
@@ -74,7 +73,6 @@ export class Socket {
       if (data instanceof ArrayBuffer) return this.on.audio(data);
       const message = JSON.parse(data);
       if (message.type === "ready") this.begin();
-      else if (message.type === "error" && message.code === "broker_away") this.ready = false;
       this.on.message(message);
     };
     socket.onclose = (event) => this.closed(event);

@@ -27,7 +27,7 @@ export class Talk {
     this.socket = new Socket({
       message: (message) => this.message(message),
       audio: (audio) => this.audio(audio),
-      ready: () => this.trouble(""),
+      ready: () => this.connected(),
       lost: (reason, seconds) => this.lost(reason, seconds),
       replaced: () => this.abandon("talk.replaced"),
       login: () => login.dispatchEvent(new Event("needed")),
@@ -37,6 +37,10 @@ export class Talk {
     this.stopping = Promise.resolve();
     this.waiting = false;
     this.streaming = false;
+    /** The turn last heard of, the one before the question now asked, and the one whose answer is played. */
+    this.turn = null;
+    this.earlier = null;
+    this.played = null;
     this.troubleKey = "";
   }
 
@@ -68,9 +72,7 @@ export class Talk {
 
   async begin() {
     const press = (this.press = { state: "opening", since: performance.now() });
-    this.speaker.unlock();
-    this.silence();
-    this.socket.want();
+    this.prepare();
     this.refresh();
     try {
       await this.stopping;
@@ -120,13 +122,20 @@ export class Talk {
     const text = input.value.trim();
     if (!text) return;
     input.value = "";
-    this.speaker.unlock();
-    if (this.busy) this.stop();
+    this.prepare();
     this.said.type(text);
     this.socket.send({ type: "ask", text });
     this.waiting = true;
     this.trouble("");
     this.refresh();
+  }
+
+  /** Before a question: sound may begin, and an answer that still runs ends. */
+  prepare() {
+    this.speaker.unlock();
+    if (this.busy) this.stop();
+    this.earlier = this.turn;
+    this.socket.want();
   }
 
   get busy() {
@@ -148,13 +157,12 @@ export class Talk {
 
   message(message) {
     if (message.type === "event") {
-      this.said.take(message.event);
-      if (message.event.event === "thinking") this.waiting = true;
-      if (message.event.event === "done") this.waiting = false;
+      this.event(message.event);
     } else if (message.type === "audio") {
-      this.streaming = this.press?.state !== "listening";
+      this.streaming = this.press === null;
+      if (this.streaming) this.played = message.turn;
     } else if (message.type === "audio_end") {
-      if (message.how === "cancelled" && this.streaming) this.speaker.flush();
+      if (message.how === "cancelled" && message.turn === this.played) this.speaker.flush();
       this.streaming = false;
       if (this.speaker.dropped > 0) this.trouble("talk.behind");
       this.speaker.dropped = 0;
@@ -164,6 +172,14 @@ export class Talk {
       else this.trouble("", message.message);
     }
     this.refresh();
+  }
+
+  event(event) {
+    this.said.take(event);
+    // An interrupted turn ends while the next one is already asked.
+    if (event.turn == null || event.turn === this.earlier) return;
+    this.turn = event.turn;
+    if (event.event === "done") this.waiting = false;
   }
 
   audio(audio) {
@@ -176,6 +192,13 @@ export class Talk {
     this.abandon(reason, { seconds });
     const hello = await api.hello().catch(() => null);
     if (hello?.login === "needed") login.dispatchEvent(new Event("needed"));
+  }
+
+  connected() {
+    this.trouble("");
+    // Turns are counted anew, and none of before goes on.
+    this.turn = this.earlier = null;
+    this.said.endTurns();
   }
 
   /** What was being said or answered will come to nothing. */

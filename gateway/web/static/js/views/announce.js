@@ -50,7 +50,7 @@ export function announceForm(place, model, translate) {
       const answer = await api.announce({ to: [target], text: text.value, ask: kind.value === "ask", priority: priority.value });
       id = answer.id;
       const devices = answer.devices ?? [];
-      const refused = (answer.refused ?? []).map(({ device, reason }) => t("announce.refused", { device: model.name(device), reason }));
+      const refused = Object.entries(answer.refused ?? {}).map(([device, reason]) => t("announce.refused", { device: model.name(device), reason }));
       const sent = devices.length > 0 ? t("announce.sent", { count: devices.length, devices: devices.map((device) => model.name(device)).join(", ") }) : "";
       write(result, [sent, ...refused].filter(Boolean).join(" ") || t("announce.nobody"));
       if (devices.length > 0) text.value = "";

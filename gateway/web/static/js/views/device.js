@@ -35,6 +35,7 @@ export class DeviceView {
       h("div", { class: "head" }, h("h2", { id: "device-title" }, this.model.name(this.id)), h("span", { class: "badge" })),
       h("p", { class: "soft" }, [
         `${t("device.id")}: ${device.spelling}`,
+        device.message_count != null && t("devices.messages", { count: device.message_count }),
         device.created_at && `${t("device.since")}: ${moment(device.created_at)}`,
         device.updated_at && `${t("device.active")}: ${moment(device.updated_at)}`,
       ].filter(Boolean).join(" · ")),

@@ -26,7 +26,6 @@ export function showDevices(list, model, open) {
     const last = device.last;
     write(element.querySelector(".last"), [
       device.name ? device.spelling : "",
-      device.message_count != null ? t("devices.messages", { count: device.message_count }) : "",
       last ? t("devices.turn_of", { outcome: t(`outcome.${last.outcome}`), time: duration(last.total_ms) }) : "",
     ].filter(Boolean).join(" · "));
   });
