@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from gateway.config import Settings, group_personality, personality_layers
 from gateway.errors import DeviceFault, OperationRefused
@@ -112,11 +113,7 @@ class Personalities:
             changed = Personality.model_validate(dict(changes))
         except ValidationError as error:
             wrong = error.errors(include_url=False)
-            raise OperationRefused(
-                "; ".join(
-                    f"{'.'.join(map(str, one['loc']))} is {reprlib.repr(one['input'])}: {reason(one)}" for one in wrong
-                )
-            ) from error
+            raise OperationRefused("; ".join(map(_told, wrong))) from error
         if target.device is None and changed.groups is not None:
             raise OperationRefused("a group is not in groups itself; say of a device which groups it is in")
         personas = self._settings.personas
@@ -144,6 +141,12 @@ class Personalities:
             max_tokens=settings.llm_max_tokens,
         )
         return [("settings", of_settings), ("id", Personality.model_construct(name=device))]
+
+
+def _told(wrong: ErrorDetails) -> str:
+    where = ".".join(map(str, wrong["loc"]))
+    value = "" if wrong["type"] == "extra_forbidden" else f" is {reprlib.repr(wrong['input'])}"
+    return f"{where}{value}: {reason(wrong)}"
 
 
 def _effective(found: list[Layer]) -> dict[str, tuple[Any, str]]:

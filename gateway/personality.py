@@ -99,12 +99,12 @@ class Personality(BaseModel):
         default=None, description="template; may use {device} {name} {language} {date} {time}"
     )
     language: Annotated[str, StringConstraints(pattern=r"^([a-z]{2,3}|auto)$")] | None = Field(
-        default=None, description="es, en, …; auto detects"
+        default=None, description="language that is heard and spoken: es, en, …; auto detects"
     )
     voice: _Choice | None = Field(
-        default=None, description="voice for text-to-speech, for one engine or engine:voice,…"
+        default=None, description="voice for text-to-speech, such as nova or openai:nova,espeak:es+f3"
     )
-    model: _Choice | None = Field(default=None, description="model of the chat, for one engine or engine:model,…")
+    model: _Choice | None = Field(default=None, description="model of the chat, such as gpt-4o-mini")
     max_tokens: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="longest answer, in tokens"
     )

@@ -1,4 +1,5 @@
-"""`voice-gateway devices`: which boards may connect to the broker, and with what password."""
+"""`voice-gateway devices`: which boards may connect to the broker, and with what password. Who answers on them is in
+`personality.py`."""
 
 import asyncio
 import secrets
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 
 from gateway.broker.url import BrokerKind, parse_broker_url
+from gateway.cli import personality
 from gateway.cli.asking import Yes, confirmed
 from gateway.cli.calling import as_called
 from gateway.cli.options import AsJson, examples, takes_settings
@@ -46,7 +48,7 @@ takes_boards_broker = takes_settings("broker_dir", "broker_reload", "boards_mqtt
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Give boards a login at the broker, or take it away.", no_args_is_help=True)
+    group = typer.Typer(help="Give boards a login at the broker, and say who answers on each.", no_args_is_help=True)
     group.command(
         epilog=examples(
             "voice-gateway devices add kitchen --name Cocina --language es",
@@ -66,6 +68,7 @@ def register(app: typer.Typer) -> None:
     group.command(
         epilog=examples("voice-gateway devices remove kitchen", "voice-gateway devices remove kitchen --yes --json")
     )(remove)
+    personality.register(group)
     app.add_typer(group, name="devices")
 
 

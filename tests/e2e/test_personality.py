@@ -191,7 +191,7 @@ async def test_a_model_or_a_voice_that_is_not_there_costs_nobody_the_answer(
         ({"session_id": "kit chen", "name": "Ana"}, "a device id is 1 to 64 characters"),
         ({"group": "all", "name": "Ana"}, "'all' is no group"),
         ({"group": "upstairs", "groups": ["attic"]}, "a group is not in groups itself"),
-        ({"session_id": "kitchen", "nme": "Ana"}, "nme is 'Ana': there is no such value; there are: name, persona"),
+        ({"session_id": "kitchen", "nme": "Ana"}, "nme: there is no such value; there are: name, persona"),
         ({"session_id": "kitchen", "quiet": "at night"}, "quiet is 'at night': 'at night' are no hours of quiet"),
         ({"session_id": "kitchen", "persona": "pirate"}, "there is no persona 'pirate'; there are: butler"),
     ],
