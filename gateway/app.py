@@ -20,15 +20,18 @@ from gateway.broker.mqtt import MqttBroker
 from gateway.broker.protocol import Incoming, Subscription, Will
 from gateway.broker.url import BrokerKind, BrokerUrl, parse_broker_url
 from gateway.config import Settings, database_url
-from gateway.engines.clips import clip
+from gateway.engines.clips import CLIP_TEXTS, clip
 from gateway.engines.registry import Engines, build, choose
 from gateway.engines.vad import SpeechDetector
 from gateway.errors import BrokerUnavailable, StoreError
 from gateway.events import Events
 from gateway.operations import Operations
+from gateway.personalities import Personalities, Target
 from gateway.pipeline.encoder_stock import EncoderStock
 from gateway.pipeline.speculation import SpeculationCounts
 from gateway.pipeline.turn_request import TurnServices
+from gateway.reports.discovery import BOARDS_MAX, Choices, DiscoveryPublisher
+from gateway.reports.home_assistant import Discovery
 from gateway.reports.live import DeviceState, LiveState
 from gateway.reports.logs import LogListener
 from gateway.reports.publisher import Publisher
@@ -38,7 +41,7 @@ from gateway.requests import Requests
 from gateway.session import SessionServices
 from gateway.sessions import Sessions
 from gateway.store import Store
-from gateway.values import DeviceAddress
+from gateway.values import DeviceAddress, DeviceId
 from gateway.web.address import WebAddress, web_address
 from gateway.web.token import token_file, web_token
 from gateway.wire.topics import OFFLINE, ONLINE, UPLINK, Leaf, Topics
@@ -71,6 +74,8 @@ class Gateway:
         self._environ = os.environ if environ is None else environ
         self._engines = engines
         self._topics = Topics(settings.root_topic)
+        prefix = settings.home_assistant_discovery
+        self._entities = Discovery(prefix, self._topics, settings.language) if prefix else None
         self._url = parse_broker_url(settings.mqtt_url)
         self._zone: tzinfo | None = ZoneInfo(settings.timezone) if settings.timezone else None
         self._began = time.monotonic()
@@ -166,6 +171,7 @@ class Gateway:
         )
         self._events.listen(LogListener(with_text=settings.log_text))
         self._events.listen(self._publisher)
+        self._discovery = await self._make_discovery()
         self._sessions = Sessions(
             SessionServices(
                 turns=TurnServices(
@@ -187,11 +193,19 @@ class Gateway:
             )
         )
         self._operations = Operations(
-            settings, self._store, self._sessions, self._statistics, self._live.online, self._events.emit
+            settings,
+            self._store,
+            self._sessions,
+            self._statistics,
+            self._live.online,
+            self._events.emit,
+            None if self._discovery is None else self._discovery.again,
         )
         self._requests = Requests(settings, self._broker, self._operations)
         await self._publisher.start()
         await self._requests.start()
+        if self._discovery is not None:
+            await self._discovery.start()
         stack.push_async_callback(self._stop_serving)
         await self._broker.start()
         if page is not None:
@@ -254,6 +268,30 @@ class Gateway:
             states.append(DeviceState(device, last=turns[-1] if turns else None))
         return LiveState(self.settings.sessions_max, stored.latencies_ms, reversed(states))
 
+    async def _make_discovery(self) -> DiscoveryPublisher | None:
+        """What keeps Home Assistant told, of devices of earlier runs too; None if it is not to be told."""
+        settings = self.settings
+        if self._entities is None:
+            return None
+        personalities = Personalities(settings, self._store)
+
+        async def chosen(device: DeviceId) -> tuple[str, str]:
+            return (await personalities.show(Target(device))).assistant
+
+        async def known(device: DeviceId) -> bool:
+            return await self._store.session(device) is not None
+
+        said = (*settings.personas.values(), *settings.groups.values(), *settings.devices.values())
+        languages = {*CLIP_TEXTS, settings.language, *(one.language for one in said if one.language)}
+        choices = Choices(sorted(languages), tuple(settings.personas), chosen, known)
+        earlier = [
+            (DeviceAddress(one.session_id, one.spelling), one.device_info)
+            for one in await self._store.sessions(BOARDS_MAX)
+        ]
+        publisher = DiscoveryPublisher(self._broker, self._entities, choices, self._events.emit, earlier)
+        self._events.listen(publisher)
+        return publisher
+
     def _start_task(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
 
@@ -275,6 +313,12 @@ class Gateway:
             Subscription(self._topics.every_device(Leaf.STATE)),
             # Also its own, to see when an earlier run's will says that it is offline.
             Subscription(self._topics.status, 1),
+            *(
+                # Home Assistant has begun; and what is retained for it, so that nothing of it stays behind.
+                [Subscription(self._entities.birth, 1), Subscription(self._entities.every, 1)]
+                if self._entities is not None
+                else []
+            ),
         ]
 
     # While it runs
@@ -283,12 +327,16 @@ class Gateway:
         # The most frequent first.
         if self._sessions.route(incoming) or self._requests.route(incoming) or self._publisher.route(incoming):
             return
+        if self._discovery is not None and self._discovery.route(incoming):
+            return
         # What was retained before this connection is overwritten by its greeting.
         if incoming.topic == self._topics.status and incoming.payload != ONLINE and not incoming.retained:
             self._declared_offline.set()
 
     async def _greet(self) -> None:
         await self._broker.publish(self._topics.status, ONLINE, qos=1, retain=True)
+        if self._discovery is not None:
+            self._discovery.connected()
         log.info("gateway ready")
 
     async def _keep_online(self) -> None:
@@ -318,6 +366,7 @@ class Gateway:
                 "embedded_broker": self._embedded.dropped if self._embedded is not None else 0,
                 "speech_detector": self._detector.refused,
                 "store_calls": self._store.refused + self._store.failed,
+                "discovery": 0 if self._discovery is None else self._discovery.refused,
             },
             uptime_s=round(time.monotonic() - self._began),
         )
@@ -344,6 +393,8 @@ class Gateway:
         """End running turns, tell what happened, take leave."""
         # First, so that none asks for a session that is closed.
         await self._requests.stop()
+        if self._discovery is not None:
+            await self._discovery.stop()
         try:
             async with asyncio.timeout(TURNS_END_S):
                 await self._sessions.close()
@@ -369,12 +420,8 @@ def keep_what_was_started() -> None:
     gc.freeze()
 
 
-async def serve(settings: Settings, *, environ: Mapping[str, str] | None = None) -> None:
-    """Run the gateway until SIGTERM or SIGINT, then end running turns and return. A second signal ends the process.
-
-    Raises:
-        ConfigurationError: something cannot work as configured.
-    """
+def stop_signal() -> asyncio.Event:
+    """Return what is set by SIGTERM or SIGINT from now on. A second signal ends the process."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -387,7 +434,16 @@ async def serve(settings: Settings, *, environ: Mapping[str, str] | None = None)
 
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, told_to_stop)
-    stopped = asyncio.create_task(stop.wait(), name="wait for a signal")
+    return stop
+
+
+async def serve(settings: Settings, *, environ: Mapping[str, str] | None = None) -> None:
+    """Run the gateway until SIGTERM or SIGINT, then end running turns and return. A second signal ends the process.
+
+    Raises:
+        ConfigurationError: something cannot work as configured.
+    """
+    stopped = asyncio.create_task(stop_signal().wait(), name="wait for a signal")
     async with AsyncExitStack() as stack:
         starting = asyncio.create_task(stack.enter_async_context(Gateway(settings, environ=environ)), name="start")
         # A signal while models load ends the start as well.

@@ -22,23 +22,28 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "voice-gateway demo",
             "voice-gateway demo --output answers --json",
+            "voice-gateway demo --stay",
             "OPENAI_API_KEY=… voice-gateway demo",
             "OPENAI_BASE_URL=http://localhost:11434/v1 voice-gateway demo --llm openai --llm-model llama3.2:3b",
         )
     )(demo)
 
 
-@takes_settings("stt", "llm", "tts", "stt_model", "llm_model", "tts_voice")
+@takes_settings("stt", "llm", "tts", "stt_model", "llm_model", "tts_voice", "web")
 def demo(
     loaded: Loaded,
     output: Annotated[Path, typer.Option(help="Folder for the sound and the database.")] = Path("demo-output"),
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the gateway's log.")] = False,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Serve on until Ctrl-C, so that you can ask as well, on the page.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Let two devices ask spoken questions at the same time, each in its own language and conversation.
 
     A broker, a database and the gateway are started for it alone.
     """
+    from gateway.app import stop_signal
     from gateway.cli.demonstration import Demonstration
     from gateway.reports.logs import configure
 
@@ -47,14 +52,25 @@ def demo(
     tell = partial(typer.echo, err=as_json)
     demonstration = Demonstration(settings, os.environ, output, tell)
     demonstration.told_turn = lambda answered: tell(_timeline(answered))
-    shown = run_async(demonstration.show())
-    if as_json:
-        print_json(_as_data(shown))
-    else:
-        _conclude(shown, output)
-    if shown.failures:
+
+    def conclude(shown: "Shown") -> None:
+        if as_json:
+            print_json(_as_data(shown))
+        else:
+            _conclude(shown, output)
         for failure in shown.failures:
             typer.echo(f"voice-gateway: {failure}", err=True)
+
+    async def serve_on(shown: "Shown", page: str | None) -> None:
+        conclude(shown)
+        tell(f"Now you: open {page}, hold the button and speak. Ctrl-C ends." if page else "Serving until Ctrl-C.")
+        await stop_signal().wait()
+
+    shown = run_async(demonstration.show(serve_on if stay else None))
+    if not stay:
+        conclude(shown)
+        tell(as_called("To ask something yourself, on a page: voice-gateway demo --stay"))
+    if shown.failures:
         raise typer.Exit(1)
 
 

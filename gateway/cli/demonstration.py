@@ -3,7 +3,7 @@
 import asyncio
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from gateway.errors import ConfigurationError, NothingCame
 from gateway.simulator.decoding import fault_of
 from gateway.store import Store
 from gateway.values import Outcome, parse_device_id
+from gateway.web.address import AUTO, DEFAULT_HOST, DEFAULT_PORT, OFF
 from gateway.wire.topics import Leaf, Topics, largest_payload
 
 MAX_PACKET = 4096
@@ -81,6 +82,10 @@ class Shown:
     failures: list[str] = field(default_factory=list)
 
 
+Afterwards = Callable[[Shown, str | None], Awaitable[None]]
+"""Takes what was shown and where the page is, None if it is not served."""
+
+
 class Demonstration:
     """Runs everything in this process, on a broker and a database of its own; `folder` keeps the sound."""
 
@@ -104,8 +109,9 @@ class Demonstration:
         self._shown = Shown(database=self._database)
         self.told_turn: Callable[[Answered], None] = lambda _: None
 
-    async def show(self) -> Shown:
-        """Run it; takes as long as the questions and answers, some ten seconds.
+    async def show(self, afterwards: Afterwards | None = None) -> Shown:
+        """Run it; takes as long as the questions and answers, some ten seconds. `afterwards` is awaited while the
+        gateway still serves, its page too, which is not served otherwise.
 
         Raises:
             ConfigurationError: something cannot work here; the message says what to do.
@@ -124,8 +130,13 @@ class Demonstration:
             for line in engines.lines:
                 self._tell(f"  {line}")
             self._tell("starting the gateway with an embedded broker and a fresh database")
-            # The page would be gone before anybody has seen it.
-            settings = self._settings.model_copy(update={"web": "off"})
+            settings = self._settings
+            if afterwards is None:
+                # The page would be gone before anybody has seen it.
+                settings = settings.model_copy(update={"web": OFF})
+            elif settings.web == AUTO:
+                # Whoever stays wants it: not to have it is an error that says what to do.
+                settings = settings.model_copy(update={"web": f"{DEFAULT_HOST}:{DEFAULT_PORT}"})
             async with Gateway(settings, environ=self._environ, engines=engines) as gateway:
                 await gateway.wait_connected(CONNECT_S)
                 self._tell(f"two devices ask at the same time, on {gateway.broker_url}")
@@ -133,7 +144,9 @@ class Demonstration:
                     for caller in CALLERS:
                         work = self._call(gateway.broker_url, caller, questions)
                         tasks.create_task(work, name=f"device {caller.name}")
-            await self._check_memory(engines)
+                await self._check_memory(engines)
+                if afterwards is not None:
+                    await afterwards(self._shown, gateway.page_url)
         finally:
             await engines.close()
         return self._shown

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from gateway.cli.demonstration import CALLERS, Answered, faults
@@ -188,22 +189,45 @@ async def test_what_cannot_work_is_said_at_the_start(cli: CommandLine, tmp_path:
     assert (told.code, "needs a folder of its own" in told.err) == (2, True)
 
 
-async def test_ctrl_c_ends_it_cleanly(provider: OpenAIServer, tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
+async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         "from gateway.cli import main; main()",
         "demo",
         *WITH_SERVER,
         "--output",
-        str(tmp_path / "demo"),
+        str(folder),
+        *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def line_with(process: asyncio.subprocess.Process, text: str) -> str:
+    """The next line that `process` prints with `text` in it."""
     assert process.stdout is not None
     assert process.stderr is not None
-    while b"ask at the same time" not in (line := await process.stdout.readline()):
+    while text not in (line := (await process.stdout.readline()).decode()):
         assert line, await process.stderr.read()
+    return line
+
+
+async def test_ctrl_c_ends_it_cleanly(provider: OpenAIServer, tmp_path: Path) -> None:
+    process = await start(tmp_path / "demo")
+    await line_with(process, "ask at the same time")
     process.send_signal(signal.SIGINT)
     _, errors = await asyncio.wait_for(process.communicate(), 10)
     assert (process.returncode, errors) == (130, b"")
+
+
+async def test_who_stays_can_open_the_page(provider: OpenAIServer, tmp_path: Path) -> None:
+    process = await start(tmp_path / "demo", "--stay", "--web", "127.0.0.1:0")
+    line = await line_with(process, "Now you: open ")
+    page = line.removeprefix("Now you: open ").partition(",")[0]
+    async with httpx2.AsyncClient(base_url=page) as client:
+        assert (await client.get("/readyz")).status_code == 200
+        assert "text/html" in (await client.get("/")).headers["content-type"]
+    process.send_signal(signal.SIGINT)
+    _, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, errors) == (0, b"")
