@@ -16,7 +16,7 @@ CONTEXT = ToolContext("a4cf128b3f9e", "Kitchen", "es", datetime(2026, 11, 22, 17
 class ToolboxConformance:
     """Inherit, and give a fixture `toolbox`, started, to be closed at the end."""
 
-    def test_its_functions_are_what_chat_models_take(self, toolbox: Toolbox) -> None:
+    async def test_its_functions_are_what_chat_models_take(self, toolbox: Toolbox) -> None:
         specs = toolbox.specs
         assert specs
         assert len({spec.name for spec in specs}) == len(specs)
@@ -36,5 +36,5 @@ class ToolboxConformance:
     async def test_it_says_that_it_works(self, toolbox: Toolbox) -> None:
         assert await toolbox.check()
 
-    def test_it_describes_itself(self, toolbox: Toolbox) -> None:
+    async def test_it_describes_itself(self, toolbox: Toolbox) -> None:
         assert toolbox.name in toolbox.description

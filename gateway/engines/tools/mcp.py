@@ -58,7 +58,7 @@ class McpServers:
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
-        return [spec for server in self._servers for spec in server.specs.values()]
+        return [spec for server in self._servers if not server.fault for spec in server.specs.values()]
 
     async def start(self) -> None:
         """Connect to all servers; one that does not answer in `CONNECT_S` seconds is not waited for."""
@@ -79,7 +79,7 @@ class McpServers:
         for server in self._servers:
             if function in server.specs:
                 return await server.call(function, arguments)
-        raise ToolFailed(f"the server of {function} is not there now")
+        raise ToolFailed(f"there is no function {function} any more")
 
 
 class _Server:
@@ -94,8 +94,11 @@ class _Server:
         self.fault = ""
         """Why it is not connected; empty when it is."""
         self.tried = asyncio.Event()
+        """Set when it is known whether the server is there; not while it is being connected to."""
         self._client: mcp.Client | None = None
         self._broken = asyncio.Event()
+        self._http_error: int | None = None
+        """The last status of an address that was none of success, which the library does not tell."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -112,17 +115,18 @@ class _Server:
         Raises:
             ToolFailed: the server says so, or is gone.
         """
+        await self.tried.wait()
         client = self._client
         if client is None:
-            raise ToolFailed(f"{self.name} is not there now")
+            raise ToolFailed(f"{self.name} is not there now: {self.fault}")
         try:
             result = await client.call_tool(self.names[function], dict(arguments))
         except mcp.MCPError as error:
-            if _is_gone(error):
-                self._broken.set()
+            if error.code == mcp.types.CONNECTION_CLOSED:
+                self._note_broken()
             raise ToolFailed(f"{self.name} answers: {_quoted(error)}") from error
         except Exception as error:
-            self._broken.set()
+            self._note_broken()
             raise ToolFailed(f"{self.name} broke off") from error
         texts = [part.text for part in result.content if part.type == "text"]
         told = "\n".join(texts) or json.dumps(result.structured_content, ensure_ascii=False, default=str)
@@ -130,9 +134,16 @@ class _Server:
             raise ToolFailed(told)
         return told
 
+    def _note_broken(self) -> None:
+        """Let the connection be made anew; calls wait for that."""
+        self._client = None
+        self.tried.clear()
+        self._broken.set()
+
     async def _stay_connected(self) -> None:
         failures = 0
         while True:
+            self.tried.clear()
             try:
                 async with self._connected():
                     failures = 0
@@ -140,11 +151,11 @@ class _Server:
                 self.fault = "the connection broke"
             except Exception as error:
                 # A group of the library's tasks may hold anything that came of a server.
-                self.fault = _reason(error)
+                self.fault = self._reason(error)
+                if not self._broken.is_set():
+                    self.tried.set()
             finally:
                 self._client = None
-                self.specs, self.names = {}, {}
-            self.tried.set()
             wait_s = AGAIN_AFTER_S[min(failures, len(AGAIN_AFTER_S) - 1)]
             failures += 1
             _log.warning("the MCP server %s is not there: %s; again in %g s", self.name, self.fault, wait_s)
@@ -154,6 +165,7 @@ class _Server:
     async def _connected(self) -> AsyncGenerator[None]:
         """A connection, with `specs` filled in, for as long as it holds."""
         self._broken.clear()
+        self._http_error = None
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(CONNECT_S):
                 client = await self._open(stack)
@@ -168,14 +180,29 @@ class _Server:
         if self._where.startswith(("http://", "https://")):
             token = os.environ.get(token_variable(self.name), "").strip()
             headers = {"Authorization": f"Bearer {token}"} if token else {}
+            hooks = {"response": [self._note_status]}
             # Time limits are those of the calls.
-            http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=None))
+            http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=None, event_hooks=hooks))
             transport = streamable_http_client(self._where, http_client=http)
         else:
             command, *arguments = shlex.split(self._where)
             silenced = stack.enter_context(_nowhere())
             transport = stdio_client(StdioServerParameters(command=command, args=arguments), errlog=silenced)
         return await stack.enter_async_context(mcp.Client(transport))
+
+    async def _note_status(self, response: httpx2.Response) -> None:
+        # To the question for news, many answer that they have none.
+        if response.is_error and response.request.method == "POST":
+            self._http_error = response.status_code
+
+    def _reason(self, error: BaseException) -> str:
+        if self._http_error in (401, 403):
+            return f"it refuses the token ({self._http_error}): check {token_variable(self.name)}"
+        if self._http_error is not None:
+            return f"it answered {self._http_error}"
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        return f"no answer within {CONNECT_S:g} s" if isinstance(error, TimeoutError) else _quoted(error)
 
     async def _learn(self, client: mcp.Client) -> None:
         self.specs, self.names = {}, {}
@@ -203,18 +230,6 @@ def _nowhere() -> TextIO:
 def token_variable(server: str) -> str:
     """The environment variable with the token for a server: `MCP_HOME_TOKEN` for `home`."""
     return f"MCP_{server.upper().replace('-', '_')}_TOKEN"
-
-
-def _is_gone(error: mcp.MCPError) -> bool:
-    return error.error.code == mcp.types.CONNECTION_CLOSED
-
-
-def _reason(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT_S:g} s"
-    return _quoted(error)
 
 
 def _quoted(error: BaseException) -> str:
