@@ -145,6 +145,7 @@ class FakeSpeaker : public voice::Speaker {
   std::vector<mp3::Name> begun;
   uint64_t tone_samples = 0;
   uint64_t heard_samples = 0;
+  int16_t loudest = 0;
   bool stuck = false;
   bool rate_changed_while_playing = false;
   uint32_t rate = 0;
@@ -177,6 +178,7 @@ class FakeSpeaker : public voice::Speaker {
 
  private:
   void play(int16_t sample) {
+    loudest = std::max(loudest, sample);
     if (position_ >= mp3::frame_samples) {
       if (sample != mp3::marker) {
         if (sample != 0) ++tone_samples;
@@ -328,6 +330,11 @@ class World {
   void done(uint16_t turn, const std::string& outcome, int chunks = 0) {
     event("{\"event\":\"done\",\"turn\":" + std::to_string(turn) + ",\"session_id\":\"a4cf128b3f9e\",\"outcome\":\"" +
           outcome + "\",\"reply\":\"\",\"chunks\":" + std::to_string(chunks) + "}");
+  }
+
+  void announced(uint16_t turn, const std::string& rest) {
+    event("{\"event\":\"announcement\",\"turn\":" + std::to_string(turn) +
+          ",\"session_id\":\"a4cf128b3f9e\",\"id\":\"x\"," + rest + "}");
   }
 
   void state(const std::string& text) {

@@ -99,6 +99,24 @@ TEST_CASE("messages: events of every kind") {
   CHECK(std::string(error.code) == "stt_failed");
 }
 
+TEST_CASE("messages: that an announcement starts, and how loud it is to be") {
+  const auto announced = [](const std::string& rest) {
+    return event_of(R"({"event":"announcement","turn":32769,"id":"volume","kind":"say",)" + rest + "}");
+  };
+  const Event started = announced(R"("status":"started","priority":"high","volume":35)");
+  CHECK(started.kind == EventKind::Announcement);
+  CHECK(started.turn == 0x8001);
+  CHECK(started.started);
+  CHECK(started.volume == 35);
+  CHECK(announced(R"("status":"started")").volume == full_volume);
+  CHECK(announced(R"("status":"started","volume":0)").volume == 0);
+  CHECK_FALSE(announced(R"("status":"done","volume":35)").started);
+  CHECK_FALSE(announced(R"("volume":35)").started);
+  for (const char* unusable : {"101", "-1", "1e9", "null", "\"5\"", "0.5"}) {
+    CHECK(announced(std::string(R"("status":"started","volume":)") + unusable).volume == full_volume);
+  }
+}
+
 TEST_CASE("messages: outcomes, and those to come") {
   const auto outcome = [](const char* name) {
     return event_of(std::string(R"({"event":"done","turn":1,"outcome":")") + name + "\"}").outcome;

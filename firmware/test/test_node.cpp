@@ -451,6 +451,51 @@ TEST_CASE("node: an announcement neither disturbs a question nor is taken for it
   CHECK(world.speaker.heard == names(world.last_turn(), 20));
 }
 
+TEST_CASE("node: an announcement is as loud as the gateway says that it starts, and nothing else is") {
+  World world;
+  world.begin_linked();
+  const auto loudest_of = [&world](uint16_t turn) {
+    world.speaker.loudest = 0;
+    world.send(reply(turn, 2));
+    REQUIRE(world.run_until(State::Idle, 3000));
+    return world.speaker.loudest;
+  };
+  world.announced(0x8001, R"("status":"queued","volume":10)");
+  world.announced(0x8001, R"("status":"started","volume":50)");
+  CHECK(loudest_of(0x8001) == mp3::marker / 2);
+  CHECK(loudest_of(0x8002) == mp3::marker);
+  CHECK(loudest_of(world.ask()) == mp3::marker);
+  // One that was announced and never came.
+  world.announced(0x8003, R"("status":"started","volume":10)");
+  world.announced(0x8004, R"("status":"started")");
+  CHECK(loudest_of(0x8004) == mp3::marker);
+  CHECK(loudest_of(0x8005) == mp3::marker);
+  CHECK(world.node.counters().events_bad == 0);
+}
+
+TEST_CASE("node: what is urgent is heard when the gateway has cut off what was being asked") {
+  for (const bool still_held : {true, false}) {
+    World world;
+    world.begin_linked();
+    world.press();
+    world.run(600);
+    if (!still_held) world.release();
+    const uint16_t turn = world.last_turn();
+    world.send(reply_frame(turn, 0, flag::cancel, {}));
+    CHECK(world.node.state() == State::Idle);
+    CHECK_FALSE(world.microphone.on);
+    world.announced(0x8001, R"("status":"started","priority":"urgent","volume":100)");
+    world.send(reply(0x8001, 2));
+    CHECK(world.node.state() == State::Speaking);
+    world.done(turn, "interrupted");
+    REQUIRE(world.run_until(State::Idle, 3000));
+    CHECK(world.speaker.heard == names(0x8001, 20));
+    CHECK(world.node.counters().tones == 0);
+    if (still_held) world.release();
+    CHECK(world.ask() == turn + 1);
+  }
+}
+
 // --- Replies that go wrong
 
 TEST_CASE("node: no reply at all ends with the error tone, and the late one is not played") {

@@ -18,7 +18,7 @@ struct Bench {
 
   void begin() {
     buffer.clear();
-    player.begin(now);
+    player.begin(full_volume, now);
   }
   bool add(uint16_t seq, uint16_t first, uint16_t count) {
     const Bytes audio = mp3::frames(1, first, count);
@@ -186,13 +186,33 @@ class DeafDecoder : public Mp3Decoder {
 
 }  // namespace
 
+TEST_CASE("player: a reply is played as loud as it is to be, the next one and a tone in full") {
+  Bench bench;
+  const auto loudest_of_reply = [&bench](uint8_t volume) {
+    bench.buffer.clear();
+    bench.speaker.loudest = 0;
+    bench.player.begin(volume, bench.now);
+    bench.add(0, 0, 20);
+    bench.buffer.end();
+    bench.run(1000);
+    CHECK(bench.player.reply_heard());
+    return bench.speaker.loudest;
+  };
+  CHECK(loudest_of_reply(50) == mp3::marker / 2);
+  CHECK(loudest_of_reply(0) == 0);
+  bench.player.play_tone(ToneKind::Error, bench.now);
+  bench.run(1000);
+  CHECK(bench.speaker.loudest > config::tone_level / 2);
+  CHECK(loudest_of_reply(full_volume) == mp3::marker);
+}
+
 TEST_CASE("player: a decoder that takes nothing does not hold up the end") {
   Counters counters;
   ReplyBuffer buffer;
   DeafDecoder decoder;
   FakeSpeaker speaker;
   Player player(buffer, decoder, speaker, counters);
-  player.begin(0);
+  player.begin(full_volume, 0);
   const Bytes garbage(10000, 1);
   buffer.append(0, garbage.data(), garbage.size());
   buffer.end();

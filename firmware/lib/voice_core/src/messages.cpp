@@ -17,9 +17,13 @@ struct Name {
 };
 
 constexpr Name<EventKind> kinds[] = {
-    {"listening", EventKind::Listening}, {"transcript", EventKind::Transcript},
-    {"sentence", EventKind::Sentence},   {"speaking", EventKind::Speaking},
-    {"done", EventKind::Done},           {"error", EventKind::Error},
+    {"listening", EventKind::Listening},
+    {"transcript", EventKind::Transcript},
+    {"sentence", EventKind::Sentence},
+    {"speaking", EventKind::Speaking},
+    {"done", EventKind::Done},
+    {"error", EventKind::Error},
+    {"announcement", EventKind::Announcement},
 };
 constexpr Name<Outcome> outcomes[] = {
     {"completed", Outcome::Completed},
@@ -100,6 +104,14 @@ bool read_event(const uint8_t* payload, size_t size, Event& out) {
     int32_t chunks = 0;
     if (json_find_int(text, size, "chunks", chunks) && chunks > 0 && chunks <= UINT16_MAX) {
       event.chunks = static_cast<uint16_t>(chunks);
+    }
+  }
+  if (event.kind == EventKind::Announcement) {
+    char status[name_capacity];
+    event.started = json_find_string(text, size, "status", status, sizeof(status)) && strcmp(status, "started") == 0;
+    int32_t volume = 0;
+    if (json_find_int(text, size, "volume", volume) && volume >= 0 && volume <= full_volume) {
+      event.volume = static_cast<uint8_t>(volume);
     }
   }
   if (event.kind == EventKind::Error) json_find_string(text, size, "code", event.code, sizeof(event.code));

@@ -122,6 +122,10 @@ void Node::receive_event(const uint8_t* payload, size_t size, uint32_t now_ms) {
     return;
   }
   if (event.kind == EventKind::Error) ++counters_.errors_told;
+  if (event.kind == EventKind::Announcement && event.started) {
+    announced_turn_ = event.turn;
+    announced_volume_ = event.volume;
+  }
   if (event.turn == 0 || event.turn != downlink_.turn()) return;
   told_ = Told::Nothing;
   if (event.kind != EventKind::Done) return;
@@ -213,7 +217,8 @@ void Node::begin_reply(uint32_t now_ms) {
   move(Move::Speak, now_ms);
   ++counters_.replies;
   stop_microphone();
-  player_.begin(now_ms);
+  player_.begin(downlink_.turn() == announced_turn_ ? announced_volume_ : full_volume, now_ms);
+  announced_turn_ = 0;
   outcome_ = Outcome::None;
   told_ = Told::Nothing;
   cut_off_ = false;

@@ -6,9 +6,10 @@
 
 namespace voice {
 
-void Player::begin(uint32_t now_ms) {
+void Player::begin(uint8_t volume, uint32_t now_ms) {
   stop();
   decoder_.reset();
+  volume_ = volume;
   progress_at_ = now_ms;
   mode_ = Mode::Buffering;
 }
@@ -108,6 +109,11 @@ bool Player::decode() {
   sample_next_ = 0;
   sample_count_ = decoded.samples;
   sample_rate_ = decoded.rate;
+  if (volume_ != full_volume) {
+    for (size_t i = 0; i < sample_count_; ++i) {
+      samples_[i] = static_cast<int16_t>(samples_[i] * volume_ / full_volume);
+    }
+  }
   decoded_ += static_cast<uint32_t>(decoded.samples);
   buffer_.decoded(consumed_, decoded_);
   return true;

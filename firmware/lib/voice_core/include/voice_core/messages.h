@@ -34,10 +34,12 @@ size_t write_abort(char* out, size_t capacity);
 // What of the reply to `turn` has been heard: up to frame `seq`; `end`: all of it.
 size_t write_played(uint16_t turn, uint16_t seq, bool end, char* out, size_t capacity);
 
-enum class EventKind : uint8_t { Other, Listening, Transcript, Sentence, Speaking, Done, Error };
+enum class EventKind : uint8_t { Other, Listening, Transcript, Sentence, Speaking, Done, Error, Announcement };
 enum class Outcome : uint8_t { None, Completed, Interrupted, Silent, Failed };
 
 constexpr size_t event_code_capacity = 24;
+// Percent; what a reply is played at unless it is announced with another.
+constexpr uint8_t full_volume = 100;
 
 // One step of a turn, as the gateway tells it.
 struct Event {
@@ -46,6 +48,8 @@ struct Event {
   Outcome outcome = Outcome::None;      // of Done
   uint16_t chunks = 0;                  // of Done: messages of audio that were sent; 0: none, or not said
   char code[event_code_capacity] = "";  // of Error: "stt_failed"
+  bool started = false;                 // of Announcement: the turn is about to speak it
+  uint8_t volume = full_volume;         // of Announcement
 };
 
 // Reads an `event`. False: it is no JSON object, says no "event", or a turn beyond 0xFFFF. A kind or an outcome that is

@@ -164,6 +164,8 @@ class Node {
   Outcome outcome_ = Outcome::None;  // of the open turn, once told
   Told told_ = Told::Nothing;
   Outcome told_outcome_ = Outcome::None;
+  uint16_t announced_turn_ = 0;  // the turn that is about to speak an announcement, and how loud; 0: none is
+  uint8_t announced_volume_ = full_volume;
   bool cut_off_ = false;    // the gateway does not know of the open turn: its reply, if any came, ends here
   bool told_over_ = false;  // the gateway's state has ended the open turn, not its own frames or `done`
   uint16_t next_turn_ = 1;

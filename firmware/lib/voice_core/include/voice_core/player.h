@@ -7,6 +7,7 @@
 
 #include "voice_core/config.h"
 #include "voice_core/counters.h"
+#include "voice_core/messages.h"
 #include "voice_core/ports.h"
 #include "voice_core/reply_buffer.h"
 #include "voice_core/tone.h"
@@ -18,8 +19,9 @@ class Player {
   Player(ReplyBuffer& buffer, Mp3Decoder& decoder, Speaker& speaker, Counters& counters)
       : buffer_(buffer), decoder_(decoder), speaker_(speaker), counters_(counters) {}
 
-  // A reply begins, whose audio is (or will be) in the buffer; whatever sounded before stops.
-  void begin(uint32_t now_ms);
+  // A reply begins, whose audio is (or will be) in the buffer, and is played at `volume` percent of its amplitude;
+  // whatever sounded before stops.
+  void begin(uint8_t volume, uint32_t now_ms);
   // A tone takes the place of whatever sounded before.
   void play_tone(ToneKind kind, uint32_t now_ms);
   // Silence now.
@@ -75,7 +77,8 @@ class Player {
   int16_t samples_[config::decoder_samples];
   size_t sample_count_ = 0;
   size_t sample_next_ = 0;
-  uint32_t sample_rate_ = 0;   // of samples_
+  uint32_t sample_rate_ = 0;  // of samples_
+  uint8_t volume_ = full_volume;
   uint32_t speaker_rate_ = 0;  // 0: it is stopped
   uint32_t decoded_ = 0;       // samples of the reply
   uint32_t written_ = 0;       // of these, given to the speaker
