@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway.personality import NOTHING_KEPT, UNSAID, Kept, Layer, Personality, Prompt, layers, taken_together
 from gateway.settings_values import (
     check_devices,
+    check_discovery_prefix,
     check_end_of_speech,
     check_entity_pattern,
     check_groups,
@@ -45,6 +46,7 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 Pattern = Annotated[str, AfterValidator(check_pattern)]
+DiscoveryPrefix = Annotated[str, AfterValidator(check_discovery_prefix)]
 RootTopic = Annotated[str, AfterValidator(check_root_topic)]
 TimeZone = Annotated[str, AfterValidator(check_timezone)]
 EntityPattern = Annotated[str, AfterValidator(check_entity_pattern)]
@@ -244,6 +246,12 @@ class Settings(BaseSettings):
     web_tls_key: UserPath | None = Field(None, description="Private key (PEM) of web_tls_certificate")
     web_text: bool = Field(
         False, description="Show on the page what every device heard and said (private: off unless asked for)"
+    )
+
+    # Home Assistant's devices and entities
+    home_assistant_discovery: DiscoveryPrefix = Field(
+        "homeassistant",
+        description="Where Home Assistant listens for MQTT discovery, its discovery prefix; empty: it is told nothing",
     )
 
     # Keeping house

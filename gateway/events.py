@@ -107,6 +107,15 @@ class HelloSaid:
 
 
 @dataclass(frozen=True, slots=True)
+class AssistantChosen:
+    """Who answers on a device is known, or has changed. `persona` is empty where none is chosen."""
+
+    device: DeviceAddress
+    language: str
+    persona: str
+
+
+@dataclass(frozen=True, slots=True)
 class PresenceChanged:
     """A device's `online` topic said something."""
 
@@ -149,6 +158,7 @@ Event = (
     | Failed
     | TurnEnded
     | HelloSaid
+    | AssistantChosen
     | PresenceChanged
     | AnnouncementChanged
     | SessionsErased

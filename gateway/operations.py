@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.config import Settings
 from gateway.errors import OperationRefused
-from gateway.events import CLEANUP, FORGET, Event, SessionsErased
+from gateway.events import CLEANUP, FORGET, AssistantChosen, Event, SessionsErased
 from gateway.personalities import Personalities, Shown, Target
 from gateway.recipients import Directory
 from gateway.session import DirectQuestion, new_announcement_id
@@ -45,14 +45,17 @@ class Operations:
         statistics: Callable[[], Awaitable[dict[str, Any]]],
         online: Callable[[DeviceId], bool],
         emit: Callable[[Event], None],
+        tell_home_assistant: Callable[[], None] | None,
     ) -> None:
-        """`online` says whether a device is connected now."""
+        """`online` says whether a device is connected now. `tell_home_assistant` has everything told to it anew; None:
+        it is told nothing."""
         self._settings = settings
         self._store = store
         self._sessions = sessions
         self.statistics = statistics
         self._online = online
         self._emit = emit
+        self._tell_home_assistant = tell_home_assistant
         self._personalities = Personalities(settings, store)
         self._directory = Directory(settings, store, sessions, online)
 
@@ -107,7 +110,16 @@ class Operations:
 
     async def change_personality(self, target: Target, changes: Mapping[str, Any]) -> Shown:
         """Say who answers, from the next turn on; a value that is None is no longer said."""
-        return await self._personalities.change(target, changes)
+        shown = await self._personalities.change(target, changes)
+        if target.device is not None:
+            self._emit(AssistantChosen(DeviceAddress(target.device, target.device), *shown.assistant))
+        return shown
+
+    def discover(self) -> None:
+        """Have Home Assistant told of every entity once more."""
+        if self._tell_home_assistant is None:
+            raise OperationRefused("Home Assistant is told nothing: set home_assistant_discovery, to homeassistant say")
+        self._tell_home_assistant()
 
     async def clean_up(self, days: float, *, dry_run: bool = False) -> list[ErasedSession]:
         """Erase what has been idle for `days`, and what is in memory and on the broker of those devices. One that is

@@ -45,6 +45,12 @@ class Shown:
     configured: Personality
     effective: Mapping[str, tuple[Any, str]]
 
+    @property
+    def assistant(self) -> tuple[str, str]:
+        """The language and the persona that hold; empty where there is none."""
+        language, persona = (self.effective.get(name, ("", ""))[0] for name in ("language", "persona"))
+        return language, persona
+
     def report(self) -> dict[str, Any]:
         """The same, for JSON."""
         whose = {"group": self.target.group} if self.target.device is None else {"session_id": self.target.device}

@@ -19,7 +19,7 @@ from gateway.wire.topics import Topics
 
 log = logging.getLogger(__name__)
 
-VERBS = ("stats", "sessions", "forget", "cleanup", "say", "ask", "set", "settings")
+VERBS = ("stats", "sessions", "forget", "cleanup", "say", "ask", "set", "settings", "discover")
 WAITING_MAX = 64
 REQUEST_MAX_BYTES = 64 * 1024
 LIST_MAX_BYTES = 512 * 1024
@@ -113,6 +113,9 @@ class Requests:
                 return await self._set(body)
             case "settings":
                 return (await self._operations.personality(_target(verb, body))).report()
+            case "discover":
+                self._operations.discover()
+                return None
             case "say" | "ask":
                 return await self._announce(TurnKind(verb), body)
             case _:

@@ -145,6 +145,11 @@ def check_mcp_server(server: str) -> str:
     return server
 
 
+def check_discovery_prefix(prefix: str) -> str:
+    """Accept what may stand before the topics of discovery, or nothing."""
+    return check_root_topic(prefix) if prefix else prefix
+
+
 def decode_list(value: object) -> object:
     """Turn the text of an environment variable, a JSON list, into that list."""
     if not isinstance(value, str):

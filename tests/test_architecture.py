@@ -32,7 +32,8 @@ PURE = (
     "pipeline.assemble", "pipeline.endpoint", "pipeline.following", "pipeline.framed", "pipeline.raw",
     "pipeline.sentences", "pipeline.silence", "pipeline.steps", "pipeline.wav",
     "provisioning.board", "provisioning.certificates", "provisioning.logins", "provisioning.password_file",
-    "reports.live", "reports.stats", "device.mpeg", "device.playback", "engines.choice", "engines.encoder",
+    "reports.home_assistant", "reports.home_assistant_names", "reports.live", "reports.stats",
+    "device.mpeg", "device.playback", "engines.choice", "engines.encoder",
     "session.announcements", "simulator.plan",
     "web.shown",
 )  # fmt: skip

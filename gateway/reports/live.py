@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from gateway.events import (
     AnnouncementChanged,
+    AssistantChosen,
     Event,
     Listening,
     PresenceChanged,
@@ -39,6 +40,9 @@ class DeviceState:
     last: TurnRecord | None = None
     turns: int = 0
     """Turns that have ended since the gateway began."""
+    language: str = ""
+    persona: str = ""
+    """Of the assistant that answers; empty where it is not known, or none is chosen."""
 
 
 class LiveState:
@@ -67,6 +71,9 @@ class LiveState:
                 return self._set(event.device, Activity.SPEAKING, event.turn)
             case TurnEnded():
                 return self._end(event.record)
+            case AssistantChosen():
+                known = self._states.get(event.device.id)
+                return known and self._keep(replace(known, language=event.language, persona=event.persona))
             case PresenceChanged():
                 self._online[event.device.id] = event.online
                 _bound(self._online, self._devices_max)
@@ -116,7 +123,7 @@ class LiveState:
         known = self._states.get(record.device.id, DeviceState(record.device))
         known = replace(known, turns=known.turns + 1)
         if known.turn in (record.turn, None):
-            return self._keep(DeviceState(record.device, Activity.IDLE, None, record, known.turns))
+            return self._keep(replace(known, device=record.device, activity=Activity.IDLE, turn=None, last=record))
         # The record of an interrupted turn may come after its successor has begun.
         return self._keep(replace(known, last=record))
 

@@ -157,9 +157,9 @@ class Publisher:
 
     def _state(self, state: DeviceState, at: datetime) -> _Message:
         topic = self._topics.device(state.device.spelling, Leaf.STATE)
-        return _Message(
-            topic, state_json(state.activity, state.device, state.last, state.turns, at), qos=1, retain=True
-        )
+        known = {"language": state.language, "persona": state.persona}
+        payload = state_json(state.activity, state.device, state.last, at, turns=state.turns, **known)
+        return _Message(topic, payload, qos=1, retain=True)
 
     def _erase(self, event: SessionsErased) -> None:
         """Take back what the broker keeps of conversations that are no more: their last words are in the state."""

@@ -230,15 +230,26 @@ def event_json(event: Event, now: datetime) -> bytes | None:
             return None
 
 
-def state_json(state: str, device: DeviceAddress, last: TurnRecord | None, turns: int, now: datetime) -> bytes:
+def state_json(
+    state: str,
+    device: DeviceAddress,
+    last: TurnRecord | None,
+    now: datetime,
+    *,
+    turns: int = 0,
+    language: str = "",
+    persona: str = "",
+) -> bytes:
     """Return the payload of the device's `state` topic: what it does, how many `turns` it has had since the gateway
-    began, and the last turn that ended, if any."""
+    began, the `language` and `persona` of its assistant where they are known, and the last turn that ended, if any."""
     return _json(
         {
             "state": state,
             "session_id": device.id,
             "ts": _timestamp(now),
             "turns": turns,
+            "language": language or None,
+            "persona": persona or None,
             "last": last
             and {
                 "turn": last.turn,

@@ -22,7 +22,7 @@ from tests.fakes.openai_server import OpenAIServer
 EMBEDDED = "embedded://127.0.0.1:0"
 HEAD = ["event", "turn", "session_id", "ts"]
 DROPPED = ["messages", "events", "requests", "publications", "receptions", "retained", "embedded_broker"]
-DROPPED += ["speech_detector", "store_calls"]
+DROPPED += ["speech_detector", "store_calls", "discovery"]
 TIMINGS = ["received", "stt", "llm_first_token", "tts_first_audio", "first_audio_out", "total"]
 
 
@@ -116,7 +116,7 @@ async def test_the_state_goes_through_a_turn_and_keeps_the_last(
         await onlooker.nth("voice/kitchen/state", 7)
         states = [json.loads(each.payload) for each in onlooker.on("voice/kitchen/state")]
     assert [each["state"] for each in states][:5] == ["idle", "listening", "thinking", "speaking", "idle"]
-    assert all(list(each) == ["state", "session_id", "ts", "turns", "last"] for each in states)
+    assert all(list(each) == ["state", "session_id", "ts", "turns", "language", "persona", "last"] for each in states)
     assert [each["last"] for each in states[:4]] == [None] * 4
     assert [each["last"] for each in states[4:7]] == [last] * 3
 

@@ -274,11 +274,13 @@ def test_what_is_not_told_on_the_event_topic(event: Event) -> None:
 
 
 def test_the_state_tells_the_last_turn() -> None:
-    assert json.loads(state_json("idle", DEVICE, RECORD, 3, NOON)) == {
+    assert json.loads(state_json("idle", DEVICE, RECORD, NOON, turns=3, language="es")) == {
         "state": "idle",
         "session_id": "a4cf128b3f9e",
         "ts": "2026-11-22T12:00:00.250Z",
         "turns": 3,
+        "language": "es",
+        "persona": None,
         "last": {
             "turn": 7,
             "outcome": "completed",
@@ -288,13 +290,13 @@ def test_the_state_tells_the_last_turn() -> None:
             "first_audio_ms": 260,
         },
     }
-    assert json.loads(state_json("listening", DEVICE, None, 0, NOON.astimezone(UTC)))["last"] is None
+    assert json.loads(state_json("listening", DEVICE, None, NOON.astimezone(UTC)))["last"] is None
 
 
 @pytest.mark.parametrize("letter", ["a", "ñ", "語", "😀"])
 def test_a_small_device_can_read_the_state_however_long_the_texts(letter: str) -> None:
     long = dataclasses.replace(RECORD, heard=letter * 5000, said=letter * 8000)
-    payload = state_json("idle", DEVICE, long, 3, NOON)
+    payload = state_json("idle", DEVICE, long, NOON)
     assert 2200 < len(payload) < 3000
     last = json.loads(payload)["last"]
     assert {*last["heard"], *last["said"]} == {letter, "…"}
