@@ -271,6 +271,26 @@ async def test_the_model_may_write_ahead_and_nothing_of_it_is_heard_before_the_e
     assert counted(gateway) == {"started": 1, "used": 1, "answers_started": 1, "answers_used": 1}
 
 
+async def test_ahead_of_time_the_same_assistant_is_asked(
+    server: OpenAIServer, mosquitto: str, start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    gateway = await start_gateway(mqtt_url=mosquitto, **UNHURRIED | {"speculation": "answer"})
+    device = await start_device(gateway)
+    async with Onlooker(mosquitto) as onlooker:
+        said_of_it = {"name": "Ana", "model": "big", "language": "fr", "system_prompt": "You are {name}."}
+        assert (await onlooker.request("set", session_id="a4cf128b3f9e", **said_of_it))["status"] == "ok"
+    exchange = await say(device, said(ONE), silence(PAUSE_S))
+    await server.chat.arrived.get()
+    assert kinds(device) == ["listening"]
+    await say_more(device, silence(END_S))
+    assert (await exchange.done(15))["outcome"] == "completed"
+    assert [(one.json["model"], one.json["messages"][0]["content"]) for one in server.chat.requests] == [
+        ("big", "You are Ana.")
+    ]
+    assert [one.fields["language"] for one in server.transcriptions.requests] == ["fr"]
+    assert counted(gateway) == {"started": 1, "used": 1, "answers_started": 1, "answers_used": 1}
+
+
 async def test_an_answer_to_half_a_question_leaves_no_trace(
     server: OpenAIServer, mosquitto: str, start_gateway: StartGateway, start_device: StartDevice
 ) -> None:

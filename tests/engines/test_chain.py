@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -526,3 +527,61 @@ async def test_cancelling_speech_stops_the_engine() -> None:
     await engine.asked.wait()
     await cancel(task)
     assert engine.running == 0
+
+
+# What is chosen for one device
+
+REFUSED = EngineFailed("no such voice", retryable=False, rest_s=0.0)
+
+
+async def spoken_in(chain: TtsChain, voice: str | None, passed_over: PassedOver | None = None) -> list[int]:
+    return [int(pcm.samples[0]) async for pcm in chain.speak("hello", "en", passed_over or PassedOver(), voice)]
+
+
+async def test_a_voice_that_is_chosen_speaks_and_is_kept_apart() -> None:
+    engine = ScriptedTts("openai", [block(1)], [block(2)], [block(3)])
+    chain = tts(engine)
+    voices = [None, "nova", "alloy", "openai:nova", "espeak:es+f3"]
+    assert [await spoken_in(chain, voice) for voice in voices] == [[1], [2], [3], [2], [1]]
+    assert engine.voices == [None, "nova", "alloy"]
+
+
+async def test_another_engine_that_has_the_voice_comes_before_one_that_has_not() -> None:
+    first, second = ScriptedTts("espeak", [REFUSED]), ScriptedTts("openai", [block(2)])
+    assert await spoken_in(tts(first, second), "nova") == [2]
+    assert (first.voices, second.voices) == (["nova"], ["nova"])
+
+
+async def test_a_voice_that_nobody_has_is_replaced_by_an_own_one_and_no_engine_rests() -> None:
+    first, second = ScriptedTts("espeak", [REFUSED], [block(1)]), ScriptedTts("openai", [REFUSED])
+    chain, passed_over = tts(first, second), PassedOver()
+    assert await spoken_in(chain, "nova", passed_over) == [1]
+    assert first.voices == ["nova", None]
+    assert [report[1:] for report in passed_over.reports] == [
+        ("espeak", "no such voice", 0.0),
+        ("openai", "no such voice", 0.0),
+    ]
+    assert {health.rest_left_s for health in chain.health()} == {0.0}
+
+
+async def test_an_engine_that_is_broken_is_not_tried_twice_for_a_voice() -> None:
+    engine = ScriptedTts("espeak", [BROKEN])
+    with pytest.raises(StageFailed):
+        await spoken_in(tts(engine), "nova")
+    assert engine.voices == ["nova"]
+
+
+async def test_a_model_that_is_chosen_answers_or_else_the_engines_own() -> None:
+    first, second = ScriptedChat("first", [REFUSED], ["own"]), ScriptedChat("second", [REFUSED])
+    chain, asked = chat(first, second), replace(REQUEST, model="big", max_tokens=7)
+    assert [piece async for piece in chain.reply(asked, PassedOver())] == ["own"]
+    assert [(request.model, request.max_tokens) for request in first.requests] == [("big", 7), (None, 7)]
+    assert [request.model for request in second.requests] == ["big"]
+    assert {health.rest_left_s for health in chain.health()} == {0.0}
+
+
+async def test_a_model_meant_for_one_engine_is_not_asked_of_another() -> None:
+    first, second = ScriptedChat("first", [BROKEN]), ScriptedChat("openai", ["yes"])
+    asked = replace(REQUEST, model="openai:big")
+    assert [piece async for piece in chat(first, second).reply(asked, PassedOver())] == ["yes"]
+    assert (first.requests[0].model, second.requests[0].model) == (None, "big")

@@ -69,9 +69,14 @@ class ScriptedStt(_Scripted[str]):
 
 
 class ScriptedChat(_Scripted[str]):
-    """Answers with the strings of its script."""
+    """Answers with the strings of its script, and remembers what it was asked."""
+
+    def __init__(self, name: str, *answers: Sequence[Step[str]]) -> None:
+        super().__init__(name, *answers)
+        self.requests: list[ChatRequest] = []
 
     def reply(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        self.requests.append(request)
         return self._play()
 
 

@@ -35,10 +35,13 @@ class Spoken(Route):
 class GoogleTranslate(HttpServer):
     def __init__(self) -> None:
         self.spoken = Spoken()
+        self.tlds: list[str] = []
+        """The domain of each address that was made."""
         super().__init__({PATH: self.spoken})
 
     def url(self, tld: str = "com", path: str = "") -> str:
         """Takes the place of the function of gTTS that makes the service's address."""
+        self.tlds.append(tld)
         return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}/{path}"
 
 

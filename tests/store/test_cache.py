@@ -59,6 +59,7 @@ async def test_another_device_language_or_word_does_not(store: Store) -> None:
     assert await store.cached_answer(HALL.id, QUESTION, "es", 600, NOW) is None
     assert await store.cached_answer(KITCHEN.id, QUESTION, "en", 600, NOW) is None
     assert await store.cached_answer(KITCHEN.id, "¿Que es un gato?", "es", 600, NOW) is None
+    assert await store.cached_answer(KITCHEN.id, QUESTION, "es", 600, NOW, "somebody else's") is None
     assert await store.cached_answer(KITCHEN.id, "¿Qué es ungato?", "es", 600, NOW) is None
 
 

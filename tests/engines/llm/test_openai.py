@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -95,6 +96,36 @@ class TestOpenAIChat(ChatConformance, OpenAIFailures):
         with pytest.raises(EngineFailed, match="answered 400"):
             await whole(engine, request("Hola."))
         assert len(server.chat.requests) == 2
+
+    async def test_a_device_may_have_another_model_and_longer_answers(
+        self, engine: OpenAIChat, server: OpenAIServer
+    ) -> None:
+        await whole(engine, replace(request("Hola."), model="big", max_tokens=500))
+        await whole(engine, request("Hola."))
+        sent = [(one.json["model"], one.json["max_tokens"]) for one in server.chat.requests]
+        assert sent == [("big", 500), ("gpt-test", 100)]
+
+    async def test_what_one_model_does_not_want_another_is_given(
+        self, engine: OpenAIChat, server: OpenAIServer
+    ) -> None:
+        def newer_model(request: Request) -> Answer:
+            refused = request.json["model"] == "newer" and "max_tokens" in request.json
+            return Status(400, param="max_tokens") if refused else "Bien."
+
+        server.chat.answer = newer_model
+        for model in ("newer", None, "newer"):
+            assert await whole(engine, replace(request("Hola."), model=model)) == "Bien."
+        told = [sorted(one.json.keys() & {"max_tokens", "max_completion_tokens"}) for one in server.chat.requests]
+        assert told == [["max_tokens"], ["max_completion_tokens"], ["max_tokens"], ["max_completion_tokens"]]
+
+    @pytest.mark.parametrize(("model", "rest_s"), [("gone", 0.0), (None, None)])
+    async def test_a_model_chosen_for_one_device_that_is_not_there_says_nothing_of_the_server(
+        self, engine: OpenAIChat, server: OpenAIServer, model: str | None, rest_s: float | None
+    ) -> None:
+        server.chat.answer = Status(404, message="no such model")
+        with pytest.raises(EngineFailed) as failure:
+            await whole(engine, replace(request("Hola."), model=model))
+        assert failure.value.rest_s == rest_s
 
     def test_is_made_from_settings(self) -> None:
         assert "gpt-4o-mini" in OpenAIChat.from_settings(Settings()).description

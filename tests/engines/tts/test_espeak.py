@@ -60,6 +60,17 @@ class TestEspeakSpeech(TtsConformance, OwnVoicesConformance):
         assert await spoken_by(engine, "Hola.", "en")
         await engine.close()
 
+    async def test_a_device_may_have_another_voice(self, engine: EspeakSpeech) -> None:
+        own, other = [
+            np.concatenate([block.samples async for block in engine.speak("Hola.", "es", voice)])
+            for voice in (None, "es+f3")
+        ]
+        assert engine.voice("es", "es+f3") == "es+f3" != engine.voice("es")
+        assert not np.array_equal(own, other)
+        with pytest.raises(EngineFailed, match="no voice 'nova'") as failure:
+            await anext(engine.speak("Hola.", "es", "nova"))
+        assert failure.value.rest_s == 0.0
+
     async def test_a_voice_that_does_not_exist_stops_the_start(self) -> None:
         with pytest.raises(ConfigurationError, match="no voice 'nova'"):
             await EspeakSpeech.from_settings(Settings(tts_voice="nova")).start()

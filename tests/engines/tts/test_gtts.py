@@ -230,6 +230,16 @@ class TestGoogleTranslateSpeech(TtsConformance, OwnVoicesConformance):
         assert engine.voice("es") == "es@com"
         await mexican.close()
 
+    async def test_a_device_may_have_another_accent(
+        self, engine: GoogleTranslateSpeech, service: GoogleTranslate
+    ) -> None:
+        assert engine.voice("es", "com.mx") == "es@com.mx"
+        assert [block async for block in engine.speak("Hola.", "es", "com.mx")]
+        assert service.tlds[-1] == "com.mx"
+        with pytest.raises(EngineFailed, match="no voice 'nova'") as failure:
+            await anext(engine.speak("Hola.", "es", "nova"))
+        assert failure.value.rest_s == 0.0
+
     async def test_a_voice_that_does_not_exist_stops_the_start(self) -> None:
         with pytest.raises(ConfigurationError, match="no voice 'nova'"):
             await GoogleTranslateSpeech.from_settings(Settings(tts_voice="nova")).start()

@@ -66,6 +66,16 @@ class TestOpenAISpeech(TtsConformance, OpenAIFailures):
             assert len((await spoken_by(engine, "Hola.")).samples) == 12_000
         assert ["sample_rate" in request.json for request in server.speech.requests] == [True, False, False]
 
+    async def test_a_device_may_have_another_voice(self, engine: OpenAISpeech, server: OpenAIServer) -> None:
+        for voice in ("alloy", None):
+            assert [block async for block in engine.speak("Hola.", "es", voice)]
+        assert [request.json["voice"] for request in server.speech.requests] == ["alloy", "nova"]
+        assert engine.voice("es", "alloy") != engine.voice("es")
+        server.speech.answer = Status(404, message="no such voice")
+        with pytest.raises(EngineFailed) as failure:
+            await anext(engine.speak("Hola.", "es", "gone"))
+        assert failure.value.rest_s == 0.0
+
     @pytest.mark.parametrize("content_type", ["audio/pcm", "application/octet-stream", "audio/L16"])
     async def test_passes_pcm_on_as_it_comes(
         self, engine: OpenAISpeech, server: OpenAIServer, content_type: str
