@@ -14,7 +14,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-from gateway.events import EnginePassedOver, Event, Failed, TurnEnded
+from gateway.events import Event, Failed, TurnEnded
 from gateway.reports.live import Activity, LiveState
 from gateway.values import Outcome, TurnKind
 
@@ -49,12 +49,6 @@ class Metrics:
             registry=self._registry,
         )
         self._errors = Counter("voice_errors", "Errors told to devices", ("code", "stage"), registry=self._registry)
-        self._passed_over = Counter(
-            "voice_engine_failures",
-            "Times that an engine failed in a turn",
-            ("stage", "engine"),
-            registry=self._registry,
-        )
         self._cached = Counter("voice_cached_answers", "Answers given from the cache", registry=self._registry)
         self._reply_bytes = Counter("voice_reply_bytes", "Bytes of MP3 sent", registry=self._registry)
 
@@ -70,8 +64,6 @@ class Metrics:
                 self._reply_bytes.inc(record.bytes)
             case Failed():
                 self._errors.labels(event.code.value, event.stage.value).inc()
-            case EnginePassedOver():
-                self._passed_over.labels(event.stage.value, event.engine).inc()
 
     def page(self, statistics: dict[str, Any], *, connected: bool, gauges: Gauges) -> bytes:
         """The text that Prometheus reads. `statistics` are the gateway's, as on their topic."""
@@ -116,7 +108,7 @@ def _engines(engines: list[dict[str, Any]]) -> Iterator[Metric]:
     resting = GaugeMetricFamily(
         "voice_engine_resting_seconds", "How long it still rests; 0: it is asked", labels=labels
     )
-    failures = CounterMetricFamily("voice_engine_work_failed", "Work that it failed or was too slow at", labels=labels)
+    failures = CounterMetricFamily("voice_engine_failures", "Work that it failed or was too slow at", labels=labels)
     passed = CounterMetricFamily("voice_engine_passed_over", "Work that went past it", labels=labels)
     for engine in engines:
         which = [str(engine["stage"]), engine["engine"]]
