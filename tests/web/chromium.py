@@ -66,6 +66,8 @@ _LISTEN = """
 })();
 """
 
+_NAMED = {"button", "checkbox", "combobox", "dialog", "image", "link", "log", "region", "textbox"}
+
 _READ = """
 const element = document.querySelector(arguments[0]);
 return element?.checkVisibility() ? element.innerText : "";
@@ -221,6 +223,15 @@ class Browser:
         """What the browser complained of: errors of scripts, what the security policy refused, missing files."""
         entries = await asyncio.to_thread(self.driver.get_log, "browser")
         return [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
+
+    async def unnamed_controls(self) -> list[str]:
+        """What a screen reader finds and cannot name: the role of each."""
+        tree = await asyncio.to_thread(self.driver.execute_cdp_cmd, "Accessibility.getFullAXTree", {})
+        return [
+            node["role"]["value"]
+            for node in tree["nodes"]
+            if not node["ignored"] and node["role"]["value"] in _NAMED and not node.get("name", {}).get("value")
+        ]
 
     def _one(self, selector: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, selector)

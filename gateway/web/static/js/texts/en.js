@@ -108,6 +108,7 @@ export default {
   "field.language": "Language, such as es or en",
   "field.persona": "Persona",
   "field.persona.none": "None of its own",
+  "field.groups": "Groups, with commas between",
   "field.voice": "Voice",
   "field.quiet": "Quiet hours, such as 22:00-07:00",
   "field.system_prompt": "Instructions to the chat model",

@@ -108,6 +108,7 @@ export default {
   "field.language": "Idioma, como es o en",
   "field.persona": "Personaje",
   "field.persona.none": "Ninguno propio",
+  "field.groups": "Grupos, con comas entre ellos",
   "field.voice": "Voz",
   "field.quiet": "Horas de silencio, como 22:00-07:00",
   "field.system_prompt": "Instrucciones al modelo de chat",

@@ -3,7 +3,9 @@ import { api, Refused } from "../api.js";
 import { h, write } from "../dom.js";
 import { t } from "../i18n.js";
 
-const FIELDS = ["name", "language", "persona", "voice", "quiet", "system_prompt"];
+const FIELDS = ["name", "language", "persona", "groups", "voice", "quiet", "system_prompt"];
+/** Lists are typed with commas between. */
+const LISTS = ["groups"];
 
 export async function personalityForm(place, id) {
   let said;
@@ -27,8 +29,10 @@ export async function personalityForm(place, id) {
     const changes = {};
     for (const name of FIELDS) {
       const value = controls[name].value.trim();
+      if (value === typed(said.own[name])) continue;
       // Left empty it is said elsewhere: by the persona, a group, or the settings.
-      if (value !== (said.own[name] ?? "")) changes[name] = value || null;
+      const given = LISTS.includes(name) ? value.split(/[\s,]+/) : value;
+      changes[name] = value ? given : null;
     }
     if (Object.keys(changes).length === 0) return write(result, t("device.unchanged"));
     try {
@@ -42,7 +46,7 @@ export async function personalityForm(place, id) {
 }
 
 function control(name, { own, effective, personas }) {
-  const attributes = { id: `personality-${name}`, autocomplete: "off", placeholder: effective?.[name] ?? t("field.inherited") };
+  const attributes = { id: `personality-${name}`, autocomplete: "off", placeholder: typed(effective?.[name]) || t("field.inherited") };
   if (name === "persona") {
     const names = [...new Set([...(personas ?? []), own.persona].filter(Boolean))];
     const select = h("select", { id: attributes.id }, h("option", { value: "" }, t("field.persona.none")), names.map((persona) => h("option", { value: persona }, persona)));
@@ -50,6 +54,8 @@ function control(name, { own, effective, personas }) {
     return select;
   }
   const input = h(name === "system_prompt" ? "textarea" : "input", { ...attributes, ...(name === "system_prompt" ? { rows: "3", maxlength: "8000" } : {}) });
-  input.value = own[name] ?? "";
+  input.value = typed(own[name]);
   return input;
 }
+
+const typed = (value) => (Array.isArray(value) ? value.join(", ") : (value ?? ""));
