@@ -365,6 +365,7 @@ class Gateway:
                 "retained": self._broker.retained_forgotten,
                 "embedded_broker": self._embedded.dropped if self._embedded is not None else 0,
                 "speech_detector": self._detector.refused,
+                "tool_functions": self._running.tools.left_out,
                 "store_calls": self._store.refused + self._store.failed,
                 "discovery": 0 if self._discovery is None else self._discovery.refused,
             },

@@ -25,7 +25,16 @@ from gateway.cli.storage import open_store
 from gateway.config import Settings
 from gateway.engines.choosing import EngineChoice, choose
 from gateway.engines.protocols import ChatRequest
-from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, EngineFailed, GatewayError, Stage
+from gateway.engines.tools.protocol import Toolbox
+from gateway.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    ConfigurationError,
+    EngineFailed,
+    GatewayError,
+    Stage,
+    ToolFailed,
+)
 from gateway.reports.trying import QUESTIONS
 from gateway.values import Message
 from gateway.wire.topics import Topics
@@ -149,6 +158,8 @@ async def check_engines(settings: Settings) -> AsyncIterator[Finding]:
         nothing_left = all(finding.status is not Status.OK for finding in findings)
         for finding in findings:
             yield replace(finding, status=Status.FAIL) if nothing_left else finding
+    for one in choice.tools:
+        yield await _check_tools(one, settings)
 
 
 async def _check_engine(
@@ -179,6 +190,28 @@ async def _check_engine(
         return Finding(name, fault, f"no answer within {limit:g} s", "a smaller model, or a longer time limit")
     finally:
         await engine.close()
+
+
+async def _check_tools(chosen: EngineChoice, settings: Settings) -> Finding:
+    """Whether tools that a run would offer work now; nothing is changed by it."""
+    name = f"{Stage.TOOLS}: {chosen.spec.name}"
+    fault = Status.FAIL if chosen.required else Status.WARN
+    advice = "see docs/tools.md, and `voice-gateway config`"
+    toolbox: Toolbox = chosen.spec.load().from_settings(settings)
+    try:
+        async with asyncio.timeout(ENGINE_START_S):
+            await toolbox.start()
+    except (ConfigurationError, TimeoutError) as error:
+        return Finding(name, fault, str(error) or "did not start in time", advice)
+    try:
+        async with asyncio.timeout(settings.tool_timeout_s):
+            return Finding(name, Status.OK, await toolbox.check())
+    except ToolFailed as error:
+        return Finding(name, fault, str(error), advice)
+    except TimeoutError:
+        return Finding(name, fault, f"no answer within {settings.tool_timeout_s:g} s", advice)
+    finally:
+        await toolbox.close()
 
 
 async def _ask(stage: Stage, engine: Any, language: str, question: str, speech: list[Pcm]) -> str:

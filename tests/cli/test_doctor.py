@@ -10,6 +10,7 @@ import pytest
 from tests.cli.conftest import CommandLine
 from tests.cli.data import add_conversation
 from tests.e2e.speech import spoken
+from tests.fakes.home_assistant import TOKEN, HomeAssistantServer
 from tests.fakes.mosquitto import Mosquitto
 from tests.fakes.openai_server import SPEECH_RATE, Audio, OpenAIServer, Status
 
@@ -83,3 +84,23 @@ async def test_advice_is_printed_for_people(cli: CommandLine) -> None:
     assert "fail  broker" in told.out
     assert "broker: start the broker, or see GATEWAY_MQTT_URL" in told.out
     assert "OPENAI_API_KEY" in told.out
+
+
+async def test_tools_are_tried_without_doing_anything(
+    cli: CommandLine, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME_ASSISTANT_TOKEN", "wrong")
+    async with HomeAssistantServer() as home:
+        options = ("--mqtt-url", "embedded://127.0.0.1:0", "--home-assistant-url", home.url)
+        allowed = ("--home-assistant-entities", "light.*")
+        told = await cli("doctor", "--json", *SERVER_ENGINES, *options, *allowed)
+        assert (told.code, statuses(told.json)["tools: home-assistant"]) == (0, "warn")
+        assert "refuses the token (401)" in told.out
+        monkeypatch.setenv("HOME_ASSISTANT_TOKEN", TOKEN)
+        told = await cli("doctor", *SERVER_ENGINES, *options, *allowed)
+        assert "2 entities are allowed: light.kitchen, light.bedroom" in told.out
+        assert "knows" in next(line for line in told.out.splitlines() if "tools: clock" in line)
+        assert home.services == []
+    told = await cli("doctor", "--json", *SERVER_ENGINES, *options, "--tools", "home-assistant")
+    assert (told.code, statuses(told.json)["tools: home-assistant"]) == (1, "fail")
+    assert TOKEN not in told.out + told.err

@@ -41,3 +41,12 @@ async def test_a_voice_whose_server_is_out_of_reach_cannot_work(
     told = await cli("engines", *OFFLINE)
     (gtts,) = (line for line in told.out.splitlines() if "gtts" in line)
     assert "no: https://translate.google.com cannot be reached from here" in gtts
+
+
+async def test_tools_are_listed_with_what_they_need(cli: CommandLine) -> None:
+    told = await cli("engines", *OFFLINE, "--home-assistant-url", "http://home:8123", "--json")
+    usable = {one["engine"]: one["usable"] for one in told.json["engines"] if one["stage"] == "tools"}
+    assert usable == {"clock": True, "home-assistant": True, "mcp": False}
+    assert [one["engine"] for one in told.json["chosen"]["tools"]] == ["home-assistant", "clock"]
+    told = await cli("engines", *OFFLINE)
+    assert "home-assistant (tools) needs the setting home_assistant_url" in told.out

@@ -46,7 +46,7 @@ def put_into(cache: Path, *models: str, file: str = "model.bin") -> None:
 
 
 async def chosen(
-    cache: Path, network: Network | None = None, environ: dict[str, str] | None = None, **settings: str
+    cache: Path, network: Network | None = None, environ: dict[str, str] | None = None, **settings: object
 ) -> Choice:
     return await choose(
         Settings(**settings),  # type: ignore[arg-type]
@@ -262,3 +262,37 @@ async def test_a_list_that_cannot_work_fails_at_once(cache: Path, settings: dict
         await chosen(cache, network, **settings)
     assert message in str(caught.value)
     assert network.asked == []
+
+
+# Tools
+
+
+async def test_tools_are_offered_when_there_is_more_than_the_clock(cache: Path) -> None:
+    assert (await chosen(cache)).tools == ()
+    for configured, name in (
+        ({"home_assistant_url": "http://home:8123"}, "home-assistant"),
+        ({"mcp_servers": ("files=server /data",)}, "mcp"),
+    ):
+        choice = await chosen(cache, None, KEY, **configured)
+        assert names(choice.tools) == [name, "clock"]
+        assert choice.lines[-1] == f"tools: {name}, because {next(iter(configured))} is set; clock"
+        assert not any(one.required for one in choice.tools)
+
+
+async def test_tools_that_are_named_must_work_and_none_are_none(cache: Path) -> None:
+    choice = await chosen(cache, tools="clock")
+    assert (names(choice.tools), choice.tools[0].required) == (["clock"], True)
+    assert (await chosen(cache, tools="none", home_assistant_url="http://home:8123")).tools == ()
+    for tools, message in (
+        ("home-assistant", "home-assistant (tools) needs the setting home_assistant_url"),
+        ("clok", "tools has no engine 'clok'; did you mean clock?"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            await chosen(cache, tools=tools)
+        assert message in str(caught.value)
+
+
+async def test_home_assistant_answers_where_there_is_no_chat_model(cache: Path) -> None:
+    home = {"home_assistant_url": "http://home:8123"}
+    assert names((await chosen(cache, **home)).llm) == ["home-assistant", "offline"]
+    assert names((await chosen(cache, None, KEY, **home)).llm) == ["openai"]

@@ -1,6 +1,7 @@
 """What was chosen is started, all at once; what cannot start is left out or ends the start."""
 
 import asyncio
+from dataclasses import replace
 from typing import ClassVar, Self
 
 import pytest
@@ -187,3 +188,12 @@ async def test_real_engines_offline() -> None:
         assert sum(block.seconds for block in blocks) > 0.5
     finally:
         await engines.close()
+
+
+async def test_tools_that_do_not_start_are_left_out_unless_they_were_asked_for_by_name() -> None:
+    engines = await build(replace(choice_of(), tools=(one(Stage.TOOLS, Refusing),)), Settings())
+    assert engines.tools.toolboxes == ()
+    assert [note for note in engines.notes if note.startswith("tools does without")]
+    await engines.close()
+    with pytest.raises(ConfigurationError):
+        await build(replace(choice_of(), tools=(one(Stage.TOOLS, Refusing, required=True),)), Settings())

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from gateway.errors import ErrorCode, Stage
-from gateway.events import Failed, Listening, PresenceChanged
+from gateway.events import Failed, Listening, PresenceChanged, ToolCalled
 from gateway.reports.logs import DEVICE_LINES, DEVICE_WINDOW_S, DEVICES_WATCHED, LogListener
 from gateway.values import DeviceAddress, parse_device_id
 
@@ -44,3 +44,15 @@ def test_no_number_of_devices_takes_ever_more_memory(caplog: pytest.LogCaptureFi
         listener(Failed(None, None, ErrorCode.BAD_TOPIC, Stage.RECEIVE, "no id", False, f"no id {number}"))
     assert len(caplog.records) == 2 * DEVICES_WATCHED
     assert len(listener._windows) == DEVICES_WATCHED
+
+
+def test_what_a_tool_was_given_is_private(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    event = ToolCalled(address("hall"), 3, "home_control", True, 12, '{"entity_ids": ["light.x"]}', "done")
+    for with_text in (False, True):
+        LogListener(with_text=with_text, monotonic=lambda: 0.0)(event)
+    plain = {"session": "hall", "turn": 3, "tool": "home_control", "ok": True, "ms": 12}
+    assert [record.__dict__["fields"] for record in caplog.records] == [
+        plain,
+        plain | {"arguments": '{"entity_ids": ["light.x"]}', "result": "done"},
+    ]

@@ -21,6 +21,7 @@ from gateway.events import (
     SessionsErased,
     Speaking,
     Thinking,
+    ToolCalled,
     Transcribed,
     TurnEnded,
 )
@@ -222,6 +223,10 @@ RECORD = TurnRecord(
         (
             EnginePassedOver(DEVICE, 7, Stage.TTS, "gtts", "429", 30.0),
             {"event": "engine_passed_over", "stage": "tts", "engine": "gtts", "message": "429", "rest_s": 30.0},
+        ),
+        (
+            ToolCalled(DEVICE, 7, "home_control", True, 120, '{"private": 1}', "private"),
+            {"event": "tool", "name": "home_control", "ok": True, "ms": 120},
         ),
         (
             Failed(DEVICE, 7, ErrorCode.STT_FAILED, Stage.STT, "no engine", True),

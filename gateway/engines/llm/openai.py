@@ -47,6 +47,7 @@ class OpenAIChat:
         """The parameters that a model refuses. As many models as operators have named."""
         self._refused: dict[tuple[str, frozenset[str]], None] = {}
         self._without_tools = 0
+        self._calls_ignored = 0
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -63,8 +64,10 @@ class OpenAIChat:
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """Answers for which functions were there and the model did not take them."""
-        return {"without_tools": self._without_tools} if self._without_tools else {}
+        """Answers for which functions were there and the model did not take them; and calls that were too many at
+        once. Empty while there were none."""
+        counted = {"without_tools": self._without_tools, "calls_ignored": self._calls_ignored}
+        return counted if any(counted.values()) else {}
 
     async def start(self) -> None:
         self._client = await open_client(timeout_s=self._timeout_s)
@@ -103,6 +106,7 @@ class OpenAIChat:
                             empty = False
                             text += delta.content
                             yield delta.content
+            self._calls_ignored += calls.ignored
             if not calls.calls or request.tools is None or rounds_left == 0:
                 break
             # What was said before is one sentence, what comes after another.

@@ -28,6 +28,8 @@ class ToolCalls:
     """The calls of one round, in their order."""
 
     calls: list[PendingCall] = field(default_factory=list)
+    ignored: int = 0
+    """Calls that were too many."""
     _by_index: dict[int, PendingCall] = field(default_factory=dict)
 
     def add(self, pieces: Iterable[ChoiceDeltaToolCall]) -> None:
@@ -36,11 +38,12 @@ class ToolCalls:
             call = self._by_index.get(piece.index)
             # Some servers number every call 0; a new id is a new call all the same.
             if call is None or (piece.id and piece.id != call.id and call.name):
-                if len(self.calls) >= CALLS_AT_ONCE:
-                    continue
                 call = PendingCall(piece.id or f"call_{len(self.calls)}")
                 self._by_index[piece.index] = call
-                self.calls.append(call)
+                if len(self.calls) < CALLS_AT_ONCE:
+                    self.calls.append(call)
+                else:
+                    self.ignored += 1
             if piece.function is not None:
                 call.name = call.name or piece.function.name or ""
                 if len(call.arguments) <= ARGUMENTS_MAX:

@@ -149,6 +149,7 @@ async def test_too_many_calls_at_once_are_not_done(
     server.chat.answer = in_rounds(many, "Hecho.")
     assert await whole(engine, asked) == "Hecho."
     assert len(lamp.done) == len(told(server.chat.requests[-1])) == CALLS_AT_ONCE
+    assert engine.counters == {"without_tools": 0, "calls_ignored": 3}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ async def test_a_model_that_takes_no_functions_is_asked_without_from_then_on(
     server.chat.answer = lambda request: refusal if "tools" in request.json else "Hola."
     assert [await whole(engine, asked) for _ in range(3)] == ["Hola."] * 3
     assert ["tools" in one.json for one in server.chat.requests] == [True, False, False, False]
-    assert engine.counters == {"without_tools": 3}
+    assert engine.counters == {"without_tools": 3, "calls_ignored": 0}
     assert refusal.message in caplog.text
 
 
