@@ -101,6 +101,14 @@ def test_erasing_uses_the_indexes_of_what_belongs_to_a_conversation(tmp_path: Pa
     db.close()
 
 
+def test_sqlite_finds_what_a_device_said_in_one_place(grown: Database) -> None:
+    """By an index beside the table, each of its messages would be on another page, between those of all others."""
+    plans = [plan["plan"] for plan in query_plans(grown, "s500") if "messages" in plan["statement"].split()]
+    assert len(plans) == 2
+    for plan in plans:
+        assert plan == "SEARCH messages USING PRIMARY KEY (session_id=?)"
+
+
 @pytest.mark.parametrize("name", [TALKER, device_name(1)])
 def test_postgresql_reads_nobody_elses_rows_for_a_device(postgres: PostgresServer, name: str) -> None:
     """Its planner chooses by what it knows of the rows; of many, it is a device that said much long ago."""
