@@ -37,9 +37,12 @@ ENV PATH=/opt/voice-gateway/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/data \
     HF_HOME=/data/models \
-    GATEWAY_DATA_DIR=/data
+    GATEWAY_DATA_DIR=/data \
+    GATEWAY_WEB=0.0.0.0:8080
 WORKDIR /data
 VOLUME /data
+# The page and HTTP, with a token.
+EXPOSE 8080
 USER 1000:1000
 
 STOPSIGNAL SIGTERM

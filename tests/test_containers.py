@@ -122,7 +122,16 @@ def test_only_listeners_with_a_login_of_their_own_are_published() -> None:
     stored = re.search(r"^persistence_location (\S+)$", configuration, re.MULTILINE)
     assert stored is not None
     assert any(mount.split(":")[1] == stored[1].rstrip("/") for mount in broker["volumes"])
-    assert not any("ports" in SERVICES[name] for name in SERVICES if name != "mosquitto")
+    assert {name for name in SERVICES if "ports" in SERVICES[name]} == {"mosquitto", "gateway"}
+
+
+def test_the_page_is_published_where_it_listens_and_to_this_machine_alone() -> None:
+    gateway = SERVICES["gateway"]
+    port = gateway["environment"]["GATEWAY_WEB"].partition(":")[2]
+    assert gateway["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert instructions("EXPOSE") == [port]
+    assert f"GATEWAY_WEB=0.0.0.0:{port}" in " ".join(instructions("ENV"))
+    assert f"http://127.0.0.1:{port}" in documentation()
 
 
 def test_the_gateway_itself_sees_no_logins_of_others() -> None:
