@@ -234,7 +234,7 @@ class Gateway:
         self._broker_line = f"broker: embedded, {embedded.hint}"
 
     async def _start_web(self, address: WebAddress, stack: AsyncExitStack) -> None:
-        # Some 0.4 s of imports, which nobody pays who has no page.
+        # Half a second of imports and more, which nobody pays who has no page.
         from gateway.web.server import PortTaken, WebServer
         from gateway.web.services import WebServices
 

@@ -27,7 +27,7 @@ async def running(folder: Path, *options: str) -> AsyncIterator[asyncio.subproce
         *OFFLINE,
         *options,
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "GATEWAY_WEB": "off"},
         stdout=pipe,
         stderr=pipe,
     )
