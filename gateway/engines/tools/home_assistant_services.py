@@ -89,12 +89,16 @@ def described(state: Mapping[str, Any], *, with_state: bool = True) -> str:
 
 
 def forecast_told(now: Mapping[str, Any], forecasts: Any, days: int) -> dict[str, Any]:
-    """The weather `now` (a state), and of `forecasts` (what `weather.get_forecasts` answered) the first `days`."""
+    """The weather `now` (a state), and of `forecasts` (what `weather.get_forecasts` answered) the first `days`.
+
+    A Home Assistant that is too old for such an answer has the forecast in the state.
+    """
     attributes = now.get("attributes") or {}
     listed = forecasts.get(now["entity_id"], {}).get("forecast") if isinstance(forecasts, dict) else None
+    listed = listed or attributes.get("forecast") or []
     return {
         "now": {"condition": now.get("state")} | {key: attributes[key] for key in _WEATHER if key in attributes},
         "forecast": [
-            {key: day[key] for key in _FORECAST if day.get(key) is not None} for day in (listed or [])[: max(1, days)]
+            {key: day[key] for key in _FORECAST if day.get(key) is not None} for day in listed[: max(1, days)]
         ],
     }

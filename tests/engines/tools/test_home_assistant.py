@@ -108,6 +108,14 @@ class TestByServices(ToolboxConformance):
         assert [day["condition"] for day in told["forecast"]] == ["rainy"]
         assert len(json.loads(await toolbox.call("home_weather", {}, CONTEXT))["forecast"]) == 2
 
+    async def test_an_old_home_assistant_has_the_forecast_in_the_state(
+        self, toolbox: HomeAssistant, home: HomeAssistantServer
+    ) -> None:
+        home.forecast = []
+        home.states["weather.home"]["attributes"]["forecast"] = [{"condition": "snowy"}]
+        told = json.loads(await toolbox.call("home_weather", {}, CONTEXT))
+        assert told["forecast"] == [{"condition": "snowy"}]
+
     async def test_says_what_is_allowed(self, toolbox: HomeAssistant) -> None:
         assert "4 entities are allowed: light.kitchen" in await toolbox.check()
 
