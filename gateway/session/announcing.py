@@ -24,7 +24,7 @@ QUIET_LOOKED_UP_S = 60.0
 """How long hours of quiet are believed: they may be changed while something waits for their end."""
 
 OFFLINE = "the device is offline"
-OTHERS_FIRST = "others came first"
+BUSY = "the device was busy"
 
 
 def new_announcement_id() -> str:
@@ -80,7 +80,7 @@ class Announcing:
     async def step(self, now: float) -> bool:
         """Do what is to be done `now`, of the monotonic clock; False if there is nothing."""
         for announcement in self._waiting.take_expired(now):
-            reason = OFFLINE if self.device_is_offline else OTHERS_FIRST
+            reason = OFFLINE if self.device_is_offline else BUSY
             self._tell(announcement, AnnouncementStatus.EXPIRED, reason=reason)
         first = self._waiting.first
         if first is None or self.device_is_offline:

@@ -21,7 +21,6 @@ CANCEL_WAIT_S = 3.0
 NOTHING_HEARD = "…"
 """What stands in the conversation for a reply that was cut off before a word of it was heard."""
 
-
 _STATUS = {
     Outcome.COMPLETED: AnnouncementStatus.DONE,
     Outcome.SILENT: AnnouncementStatus.DONE,
@@ -133,13 +132,13 @@ class Floor:
     def cut_off_playing(self) -> None:
         """Correct what is remembered of a reply that was sent whole, if it is cut off while the device plays it and
         the device has said how far it came."""
-        self.note_heard_out()
         playing, self._playing = self._playing, None
-        if playing is None or playing.record.outcome is not Outcome.COMPLETED:
+        if playing is None:
             return
-        if playing.until <= self._services.monotonic():
+        cut_off = playing.until > self._services.monotonic()
+        self._tell_of(playing, AnnouncementStatus.INTERRUPTED if cut_off else AnnouncementStatus.DONE)
+        if not cut_off or playing.record.outcome is not Outcome.COMPLETED:
             return
-        self._tell_of(playing, AnnouncementStatus.INTERRUPTED)
         said = playing.turn.heard_of_reply()
         if said is not None and playing.turn.epoch is not None:
             self._records.amend(playing.record, playing.turn.epoch, said or NOTHING_HEARD)
@@ -151,7 +150,12 @@ class Floor:
             return
         if played.seq is not None:
             answering.played(played.seq)
-        if played.end and self._turn is None and self._playing is not None:
+        if played.end and self._turn is None:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Follow no longer what the device plays, which goes on."""
+        if self._playing is not None:
             self._tell_of(self._playing, AnnouncementStatus.DONE)
             self._playing = None
 

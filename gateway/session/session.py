@@ -149,6 +149,7 @@ class Session:
         await self._worker.close(CANCEL_WAIT_S)
         await self._utterances.drop()
         await self._floor.conclude(flush=False)
+        self._floor.let_go()
         self._announcing.drop("the gateway ended")
         await self._records.settle(CANCEL_WAIT_S)
 

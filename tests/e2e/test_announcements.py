@@ -319,7 +319,8 @@ async def test_one_that_may_not_wait_for_long_enough_is_told_to_have_expired(
     asked = await keep_busy(device, provider)
     await household.say("kitchen", "brief", ttl_s=0.2)
     await household.say("kitchen", "lasting", ttl_s=1000)
-    assert (await household.told("kitchen", "brief", "expired"))["turn"] is None
+    expired = await household.told("kitchen", "brief", "expired")
+    assert (expired["turn"], expired["reason"]) == (None, "the device was busy")
     release(provider)
     await asked.done(PATIENCE_S)
     await household.told("kitchen", "lasting", "done")
@@ -386,6 +387,16 @@ async def test_who_is_told_to_stop_says_nothing_of_what_waited(
     await household.say("kitchen", "after")
     await household.told("kitchen", "after", "done")
     assert household.begun("kitchen") == ["after"]
+
+
+async def test_what_the_device_still_plays_when_the_gateway_ends_is_done(
+    household: Household, start_device: StartDevice
+) -> None:
+    device = await start_device(household.gateway, "kitchen", hello=ROOMY)
+    await household.say("kitchen", "long", LONG)
+    await (await device.announcement(PATIENCE_S)).done(PATIENCE_S)
+    await household.gateway.__aexit__(None, None, None)
+    await household.told("kitchen", "long", "done")
 
 
 async def test_when_the_gateway_ends_it_is_told_what_was_not_said(
