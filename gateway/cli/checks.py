@@ -24,7 +24,7 @@ from gateway.cli.broker import CONNECT_S, client_url
 from gateway.cli.storage import open_store
 from gateway.config import Settings
 from gateway.engines.choosing import EngineChoice, choose
-from gateway.engines.protocols import ChatRequest
+from gateway.engines.protocols import ChatRequest, Checkable
 from gateway.engines.tools.protocol import Toolbox
 from gateway.errors import (
     BrokerRefused,
@@ -184,8 +184,8 @@ async def _check_engine(
             result = await _ask(stage, engine, language, question, speech)
         spent = (time.monotonic() - began) * 1000
         return Finding(name, Status.OK, f"{engine.description}: {result} in {spent:.0f} ms")
-    except EngineFailed as error:
-        return Finding(name, fault, error.message, "see its key, address, model or voice: `voice-gateway config`")
+    except (EngineFailed, ToolFailed) as error:
+        return Finding(name, fault, str(error), "see its key, address, model or voice: `voice-gateway config`")
     except TimeoutError:
         return Finding(name, fault, f"no answer within {limit:g} s", "a smaller model, or a longer time limit")
     finally:
@@ -216,6 +216,8 @@ async def _check_tools(chosen: EngineChoice, settings: Settings) -> Finding:
 
 async def _ask(stage: Stage, engine: Any, language: str, question: str, speech: list[Pcm]) -> str:
     """Make one small request, and tell in a few words what came of it."""
+    if isinstance(engine, Checkable):
+        return await engine.check()
     if stage is Stage.TTS:
         pieces = [piece async for piece in engine.speak(question, language)]
         if not pieces:
@@ -231,8 +233,9 @@ async def _ask(stage: Stage, engine: Any, language: str, question: str, speech: 
     request = ChatRequest(
         (Message("system", "Answer in one word."), Message("user", question)), language, datetime.now().astimezone()
     )
-    async for _ in engine.reply(request):
-        return "first words"
+    async for piece in engine.reply(request):
+        if piece.strip():
+            return "first words"
     raise EngineFailed("it gave no answer")
 
 

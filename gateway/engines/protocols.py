@@ -117,6 +117,19 @@ class Counting(Protocol):
         ...
 
 
+@runtime_checkable
+class Checkable(Protocol):
+    """An engine that can be tried without doing what it is for: one that acts, say."""
+
+    async def check(self) -> str:
+        """Try it, without changing anything, and say in a few words what it can do, for `voice-gateway doctor`.
+
+        Raises:
+            ToolFailed: it does not work now.
+        """
+        ...
+
+
 class SpeechToText(Engine, Protocol):
     local: bool
     """Whether it recognises on this machine, where to do so in vain costs nothing but time. One behind a network is

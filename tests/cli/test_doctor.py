@@ -104,3 +104,14 @@ async def test_tools_are_tried_without_doing_anything(
     told = await cli("doctor", "--json", *SERVER_ENGINES, *options, "--tools", "home-assistant")
     assert (told.code, statuses(told.json)["tools: home-assistant"]) == (1, "fail")
     assert TOKEN not in told.out + told.err
+
+
+async def test_an_assistant_that_acts_is_asked_nothing(
+    cli: CommandLine, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME_ASSISTANT_TOKEN", TOKEN)
+    async with HomeAssistantServer() as home:
+        options = ("--mqtt-url", "embedded://127.0.0.1:0", "--home-assistant-url", home.url)
+        told = await cli("doctor", *SERVER_ENGINES, *options, "--llm", "home-assistant,openai")
+        assert (told.code, "the token is taken" in told.out) == (0, True)
+        assert home.agent.requests == []

@@ -34,6 +34,11 @@ class HomeAssistantChat:
     async def start(self) -> None:
         self._client = open_home_assistant(self._settings)
 
+    async def check(self) -> str:
+        assert self._client is not None, "check() before start()"
+        await self._client.check()
+        return "the token is taken"
+
     async def prepare(self) -> None:
         if self._client is not None:
             await self._client.connect_ahead()

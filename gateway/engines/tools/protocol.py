@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from gateway.engines.protocols import Engine, ToolSpec
+from gateway.engines.protocols import Checkable, Engine, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class ToolContext:
     now: datetime
 
 
-class Toolbox(Engine, Protocol):
+class Toolbox(Engine, Checkable, Protocol):
     """Functions under one name. One with `prepare()` is told when a device begins to speak, as an engine is."""
 
     @property
@@ -38,13 +38,5 @@ class Toolbox(Engine, Protocol):
 
         Raises:
             ToolFailed: it cannot be done; the message, which the model is told, says why.
-        """
-        ...
-
-    async def check(self) -> str:
-        """Try it, without changing anything, and say in a few words what it can do, for `voice-gateway doctor`.
-
-        Raises:
-            ToolFailed: it does not work now.
         """
         ...
