@@ -34,8 +34,10 @@ export class Said {
       if (typed >= 0) this.typed.splice(typed, 1);
       else if (event.text) this.bubble("bubble me", event.text, turn.answer);
     } else if (event.event === "sentence") {
-      turn.text = `${turn.text} ${event.text}`.trim();
-      this.answer(turn, turn.text);
+      // Only what is new: a screen reader has read the rest.
+      if (turn.answer) turn.answer.append(` ${event.text}`);
+      else this.answer(turn, event.text);
+      this.end();
     } else if (event.event === "error") {
       turn.failed = true;
       this.answer(turn, known(`error.${event.code}`, event.message)).classList.add("failed");
@@ -73,7 +75,7 @@ export class Said {
     let turn = this.turns.get(number);
     // Numbers come again after 32767 turns.
     if (!turn || turn.over) {
-      turn = { text: "", answer: null, failed: false, over: false };
+      turn = { answer: null, failed: false, over: false };
       this.turns.set(number, turn);
       if (this.turns.size > TURNS_SHOWN) this.turns.delete(this.turns.keys().next().value);
     }

@@ -6,6 +6,9 @@ import { confirmed } from "./confirm.js";
 import { stateBadge } from "./devices.js";
 import { personalityForm } from "./personality.js";
 
+/** Of what a device says of itself. */
+const SHOWN_ELSEWHERE = ["v", "name"];
+
 export class DeviceView {
   constructor(dialog, model, textShown) {
     this.dialog = dialog;
@@ -29,7 +32,7 @@ export class DeviceView {
   }
 
   draw(device) {
-    const about = Object.entries(device.device_info ?? {}).filter(([, value]) => ["string", "number"].includes(typeof value));
+    const about = Object.entries(device.device_info ?? {}).filter(([key, value]) => !SHOWN_ELSEWHERE.includes(key) && ["string", "number"].includes(typeof value));
     const result = h("p", { class: "result", role: "status" });
     this.dialog.replaceChildren(h("div", {},
       h("div", { class: "head" }, h("h2", { id: "device-title" }, this.model.name(this.id)), h("span", { class: "badge" })),
