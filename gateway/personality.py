@@ -13,7 +13,16 @@ from datetime import datetime, time, timedelta
 from string import Formatter
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+)
 from pydantic_core import ErrorDetails
 
 PROMPT_PLACEHOLDERS = ("device", "name", "language", "date", "time")
@@ -120,6 +129,10 @@ class Personality(BaseModel):
         if not (rest := other.said):
             return self
         return Personality.model_construct(**{**rest, **self.said})
+
+    @model_serializer
+    def _as_said(self) -> dict[str, Any]:
+        return self.said
 
     @property
     def said(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_json
 
 from gateway.config import Settings
 from gateway.errors import ConfigurationError
@@ -132,6 +132,8 @@ def shown(name: str, value: object) -> str:
     """Return `value` of the setting `name` as it may be shown: the addresses may hold a password, a token is one."""
     if name.endswith("_token") and value:
         return "***"
+    if is_table(name):
+        return to_json(value).decode()
     return hide_secrets(str(value)) if name.endswith("_url") else str(value)
 
 

@@ -1,5 +1,6 @@
 """`voice-gateway config`."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ async def test_json_says_the_same(cli: CommandLine) -> None:
     assert told["settings"]["stt_workers"] == {"value": 3, "source": "command line", "spelling": "--stt-workers"}
     assert told["settings"]["stt"] == {"value": "auto", "source": "default", "spelling": None}
     assert list(told["settings"]) == list(Settings.model_fields)
+
+
+async def test_of_a_table_that_is_shown_which_is_set(cli: CommandLine) -> None:
+    devices = {"kitchen": {"name": "Ana", "groups": ["upstairs"]}}
+    given = ["--devices", json.dumps(devices)]
+    assert (await cli("config", "--json", *given)).json["settings"]["devices"]["value"] == devices
+    rows = {line.split()[0]: line.split()[1] for line in (await cli("config", *given)).out.splitlines() if line}
+    assert rows["devices"] == '{"kitchen":{"name":"Ana","groups":["upstairs"]}}'
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
