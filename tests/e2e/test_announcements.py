@@ -21,10 +21,10 @@ from tests.fakes.openai_server import OpenAIServer, Status
 
 EMBEDDED = "embedded://127.0.0.1:0"
 PATIENCE_S = 20
-ROOMY = {"v": 1, "buffer_ms": 20_000}
+ROOMY = {"v": 1, "buffer_ms": 60_000}
 """A device that holds a whole reply: nothing is left to send while it plays."""
-LONG = "This takes a good while to be spoken, longer than anybody waits. " * 4
-"""A quarter of a minute, as the provider speaks."""
+LONG = "This takes a good while to be spoken, longer than anybody waits. " * 8
+"""Half a minute, as the provider speaks: more than `PATIENCE_S`."""
 
 
 class Household:
@@ -215,6 +215,12 @@ async def test_one_follows_the_other_on_a_device_that_takes_a_message(household:
     told = [line for line in household.story("door") if not line.endswith("queued")]
     assert told == ["first started", "first done", "second started", "second done"]
     assert len(household.onlooker.on("voice/door/out")) == 2
+    # It is one message, and all the same plays for as long as it lasts.
+    await household.say("door", "long", LONG)
+    await household.onlooker.nth("voice/door/out", 2)
+    await household.say("door", "after")
+    await household.told("door", "after", "queued")
+    assert household.story("door")[-2:] == ["long started", "after queued"]
 
 
 async def test_it_is_done_when_the_device_says_that_it_has_been_heard(
@@ -307,6 +313,11 @@ async def test_after_what_is_urgent_a_raw_stream_that_goes_on_is_not_taken_for_a
     await device.publish(Leaf.IN, speech.samples.tobytes())
     await household.told("kitchen", "fire", "done")
     assert "fire interrupted" not in household.story("kitchen")
+    # Nor is it answered when it ends.
+    await device.publish(Leaf.IN, b"")
+    await household.say("kitchen", "after")
+    await household.told("kitchen", "after", "done")
+    assert "transcript" not in [event["event"] for event in device.events]
 
 
 # For how long
