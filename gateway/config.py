@@ -181,7 +181,8 @@ class Settings(BaseSettings):
         {}, description="Tables of values for the devices of a group, by its name: [groups.upstairs]"
     )
     devices: Annotated[Personalities, BeforeValidator(decode_table), AfterValidator(check_devices)] = Field(
-        {}, description="Tables of values for one device, by its id in any spelling: [devices.kitchen]"
+        {},
+        description="Tables of values for one device, by its id in any spelling: [devices.kitchen]; see docs/personality.md",
     )
 
     # Limits on what a device may send
