@@ -182,7 +182,8 @@ class Settings(BaseSettings):
     )
     devices: Annotated[Personalities, BeforeValidator(decode_table), AfterValidator(check_devices)] = Field(
         {},
-        description="Tables of values for one device, by its id in any spelling: [devices.kitchen]; see docs/personality.md",
+        description="Tables of values for one device, by its id in any spelling: [devices.kitchen]; see"
+        " docs/personality.md",
     )
 
     # Limits on what a device may send
