@@ -1,10 +1,12 @@
 """One browser that talks: what it sends becomes what a board would send, and what comes back becomes sound for it."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
 import numpy as np
+from pydantic_core import from_json
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from gateway.broker.url import BrokerUrl
@@ -96,7 +98,9 @@ class Call:
         finally:
             self._ended.set()
         if self._socket.client_state is WebSocketState.CONNECTED:
-            await self._socket.close(code, reason[:REASON_MAX])
+            # It may have gone at this moment.
+            with contextlib.suppress(WebSocketDisconnect):
+                await self._socket.close(code, reason[:REASON_MAX])
 
     async def hang_up(self, code: int, reason: str) -> None:
         """End it from here, and wait until its device has left the broker."""
@@ -278,7 +282,7 @@ class Call:
 
 
 def _object(text: str) -> dict[str, Any]:
-    wish = json.loads(text)
+    wish = from_json(text)
     if not isinstance(wish, dict):
         raise ValueError("a message is a JSON object")
     return wish

@@ -81,6 +81,7 @@ class Feed:
         self._pages: set[Page] = set()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._ending = False
         self.dropped = 0
         """Pages let go because they took no news."""
 
@@ -88,7 +89,8 @@ class Feed:
         self._task = asyncio.create_task(self._tell_figures(), name="figures for the page")
 
     async def stop(self) -> None:
-        """Let every page go."""
+        """Let every page go, and take no more."""
+        self._ending = True
         for page in self._pages:
             page.close()
         if self._task is not None:
@@ -149,7 +151,7 @@ class Feed:
         Raises:
             WebError: too many are open.
         """
-        if len(self._pages) >= PAGES_MAX:
+        if self._ending or len(self._pages) >= PAGES_MAX:
             raise WebError(503, "busy", f"{PAGES_MAX} pages are open, and no more are served")
         page = Page()
         self._pages.add(page)

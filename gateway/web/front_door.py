@@ -90,6 +90,7 @@ class FrontDoor:
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
         self._asking: set[_Asking] = set()
+        self._ending = False
 
     def __call__(self, event: Event) -> None:
         if not self._asking:
@@ -104,7 +105,8 @@ class FrontDoor:
                 asking.take(event)
 
     def close(self) -> None:
-        """End every question: the gateway ends."""
+        """End every question, and take no more: the gateway ends."""
+        self._ending = True
         for asking in tuple(self._asking):
             asking.question.leave()
 
@@ -123,6 +125,8 @@ class FrontDoor:
         if not audio:
             hint = "send a sound file: curl --data-binary @question.wav …"
             raise WebError(400, "bad_request", f"the body is empty; {hint}")
+        if self._ending:
+            raise WebError(503, "busy", "the gateway is ending; ask again when it is back", _SOON)
         if len(self._asking) >= QUESTIONS_MAX:
             raise WebError(503, "busy", f"{QUESTIONS_MAX} questions are being answered; ask again", _SOON)
         try:

@@ -65,32 +65,26 @@ class Metrics:
             case Failed():
                 self._errors.labels(event.code.value, event.stage.value).inc()
 
-    def page(self, statistics: dict[str, Any], *, connected: bool, gauges: Gauges) -> bytes:
-        """The text that Prometheus reads. `statistics` are the gateway's, as on their topic."""
-        return generate_latest(_Scrape([*self._registry.collect(), *self._now(statistics, connected, gauges)]))
+    def page(self, statistics: dict[str, Any] | None, *, connected: bool, gauges: Gauges) -> bytes:
+        """The text that Prometheus reads. `statistics` are the gateway's, as on their topic; None while the database
+        does not answer, which is when the other figures are wanted most."""
+        found = [
+            *self._registry.collect(),
+            _gauge("voice_broker_connected", "1 while the broker is connected", connected),
+            _gauge("voice_store_answers", "1 while the database answers", statistics is not None),
+            self._devices(),
+            *(_gauge(*gauge) for gauge in gauges),
+        ]
+        if statistics is not None:
+            found += _stored(statistics)
+        return generate_latest(_Scrape(found))
 
-    def _now(self, statistics: dict[str, Any], connected: bool, gauges: Gauges) -> Iterator[Metric]:
-        yield InfoMetricFamily("voice_gateway", "The gateway", {"version": statistics["version"]})
-        yield _gauge("voice_uptime_seconds", "Since the start", statistics["uptime_s"])
-        yield _gauge("voice_broker_connected", "1 while the broker is connected", connected)
-        yield _gauge("voice_sessions", "Conversations that are kept", statistics["total_sessions"])
-        yield _gauge("voice_sessions_active", "Those of the last 24 hours", statistics["active_session_count"])
-        yield _gauge("voice_devices_online", "Devices that are there", statistics["devices_online"])
-        yield _gauge("voice_cache_entries", "Answers that are kept", statistics["cache"]["entries"])
-        yield CounterMetricFamily("voice_frames_lost", "Frames lost, ever", value=statistics["audio"]["lost"])
-        yield CounterMetricFamily("voice_frames_duplicate", "Duplicates, ever", value=statistics["audio"]["duplicate"])
+    def _devices(self) -> Metric:
         devices = GaugeMetricFamily("voice_devices", "Devices by what they are doing", labels=["state"])
         doing = [state.activity for state in self._live.states]
         for activity in Activity:
             devices.add_metric([activity.value], doing.count(activity))
-        yield devices
-        dropped = CounterMetricFamily("voice_dropped", "What reached a bound since the start", labels=["what"])
-        for what, count in statistics["dropped"].items():
-            dropped.add_metric([what], count)
-        yield dropped
-        yield from _engines(statistics["engines"])
-        for name, help_text, value in gauges:
-            yield _gauge(name, help_text, value)
+        return devices
 
 
 class _Scrape:
@@ -101,6 +95,23 @@ class _Scrape:
 
     def collect(self) -> Iterable[Metric]:
         return self._metrics
+
+
+def _stored(statistics: dict[str, Any]) -> Iterator[Metric]:
+    """What the gateway's figures say."""
+    yield InfoMetricFamily("voice_gateway", "The gateway", {"version": statistics["version"]})
+    yield _gauge("voice_uptime_seconds", "Since the start", statistics["uptime_s"])
+    yield _gauge("voice_sessions", "Conversations that are kept", statistics["total_sessions"])
+    yield _gauge("voice_sessions_active", "Those of the last 24 hours", statistics["active_session_count"])
+    yield _gauge("voice_devices_online", "Devices that are there", statistics["devices_online"])
+    yield _gauge("voice_cache_entries", "Answers that are kept", statistics["cache"]["entries"])
+    yield CounterMetricFamily("voice_frames_lost", "Frames lost, ever", value=statistics["audio"]["lost"])
+    yield CounterMetricFamily("voice_frames_duplicate", "Duplicates, ever", value=statistics["audio"]["duplicate"])
+    dropped = CounterMetricFamily("voice_dropped", "What reached a bound since the start", labels=["what"])
+    for what, count in statistics["dropped"].items():
+        dropped.add_metric([what], count)
+    yield dropped
+    yield from _engines(statistics["engines"])
 
 
 def _engines(engines: list[dict[str, Any]]) -> Iterator[Metric]:

@@ -57,7 +57,11 @@ def router(services: WebServices, feed: Feed, door: FrontDoor, talk: Talk, metri
             ("voice_browsers_talking", "Browsers that talk", float(len(talk))),
             ("voice_browsers_refused", "Browsers beyond the bound, since the start", float(talk.refused)),
         )
-        page = metrics.page(await operations.statistics(), connected=broker.connected, gauges=gauges)
+        try:
+            statistics = await operations.statistics()
+        except StoreError:
+            statistics = None
+        page = metrics.page(statistics, connected=broker.connected, gauges=gauges)
         return Response(page, media_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/stats/sessions", tags=["sessions"])

@@ -27,7 +27,8 @@ CONNECTIONS_MAX = 256
 BACKLOG = 128
 HEAD_MAX_BYTES = 64 * 1024
 WEBSOCKET_MAX_BYTES = 64 * 1024
-STOP_WITHIN_S = 3
+STOP_WITHIN_S = 2
+"""Longest wait for clients to take what they are being sent; then they are hung up."""
 
 
 class PortTaken(ConfigurationError):
@@ -108,10 +109,11 @@ class WebServer:
 
     async def stop(self) -> None:
         """Let every page go, hang up on every browser that talks, and stop listening."""
-        self._server.should_exit = True
         self._door.close()
         await self._feed.stop()
+        # Before the server closes: each browser is told why.
         await self._talk.close()
+        self._server.should_exit = True
         if self._task is not None:
             await asyncio.wait({self._task})
 

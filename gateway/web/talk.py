@@ -1,6 +1,7 @@
 """Talking from a browser: each page that talks is a device in software, by MQTT like any board."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from gateway.errors import DeviceFault
 from gateway.web.call import BAD_QUERY, BUSY, GOING, REASON_MAX, REPLACED, Call, hello_of
 
 CALLS_MAX = 8
+HUNG_UP_WITHIN_S = 2.0
 PREFIX = "web-"
 _DEVICE = re.compile(rf"{PREFIX}[a-z0-9]{{8,16}}")
 
@@ -60,6 +62,8 @@ class Talk:
                 del self._calls[device]
 
     async def close(self) -> None:
-        """Hang up on everybody: the gateway ends."""
+        """Hang up on everybody: the gateway ends, and waits no longer than `HUNG_UP_WITHIN_S`."""
         self._ending = True
-        await asyncio.gather(*(call.hang_up(GOING, "the gateway ends") for call in self._calls.values()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HUNG_UP_WITHIN_S):
+                await asyncio.gather(*(call.hang_up(GOING, "the gateway ends") for call in self._calls.values()))

@@ -34,6 +34,13 @@ class Site:
 StartSite = Callable[..., Awaitable[Site]]
 
 
+@pytest.fixture(autouse=True)
+def patient_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that has waited for a slow database goes on without; here the machine may be slow, and what is asked of
+    the database is what is tested."""
+    monkeypatch.setattr("gateway.store.worker.PATIENCE_S", PATIENCE_S)
+
+
 @pytest.fixture
 async def broker() -> AsyncIterator[Mosquitto]:
     async with Mosquitto() as mosquitto:

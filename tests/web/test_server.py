@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,18 @@ async def test_figures_count_turns_stages_errors_and_engines(site: Site, provide
     assert after[("voice_devices", "idle")] == 1
     assert ("voice_dropped_total", "messages") in after
     assert not any(name.endswith("_created") for name, *_ in after)
+
+
+async def test_without_a_database_it_is_not_ready_and_the_other_figures_are_told(site: Site, tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "gateway.db")
+    database.execute("DROP TABLE counters")
+    database.commit()
+    database.close()
+    after = await figures(site)
+    assert after[("voice_store_answers",)] == 0
+    assert after[("voice_broker_connected",)] == 1
+    refused = await site.http.get("/stats/sessions")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_failed")
 
 
 async def test_every_figure_of_the_dashboard_exists(site: Site, provider: OpenAIServer) -> None:
