@@ -20,3 +20,10 @@ compile "$@" --extra espeak --extra fast --extra mcp --extra postgres --extra we
     --constraint requirements/run.txt --output-file requirements/image.txt
 compile "$@" --extra espeak --extra fast --extra mcp --extra pocketsphinx --extra postgres --extra web --group dev \
     --constraint requirements/run.txt --output-file requirements/dev.txt
+
+# The Home Assistants that the tests start, each for the Python that it wants, on Linux.
+for version in 2024.3:3.11 2025.4:3.13; do
+    list=requirements/home-assistant-${version%:*}
+    "$tools/bin/uv" pip compile "$list.in" --quiet --python-version "${version#*:}" --python-platform linux \
+        --generate-hashes --no-emit-index-url --no-header "$@" --output-file "$list.txt"
+done

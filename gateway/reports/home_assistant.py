@@ -200,9 +200,9 @@ class Discovery:
 
         state = topic(Leaf.STATE)
         enum = {"device_class": "enum", "options": list(ACTIVITIES), "icon": "mdi:account-voice"}
-        yield _Entity("sensor", "state", {"state_topic": state, "value_template": _of_state("state"), **enum})
+        yield _Entity("sensor", "state", {"state_topic": state, "value_template": _ACTIVITY, **enum})
         for key, said, icon in (("last_heard", "heard", "mdi:ear-hearing"), ("last_said", "said", "mdi:chat")):
-            texts = {"state_topic": state, "value_template": _of_last(f"{said}[:{STATE_CHARS}]"), "icon": icon}
+            texts = {"state_topic": state, "value_template": _beginning_of_last(said), "icon": icon}
             texts |= {"json_attributes_topic": state, "json_attributes_template": _text_of_last(said)}
             yield _Entity("sensor", key, texts)
         latency = {"device_class": "duration", "unit_of_measurement": "ms", "suggested_display_precision": 0}
@@ -280,12 +280,17 @@ def _of_last(path: str) -> str:
     return f"{{{{ value_json.last.{path} if value_json is defined and value_json.last else none }}}}"
 
 
+def _beginning_of_last(name: str) -> str:
+    return f"{{{{ (value_json.last.{name} if value_json is defined and value_json.last else '')[:{STATE_CHARS}] }}}}"
+
+
 def _text_of_last(name: str) -> str:
     """The text as an attribute, which may be longer than a state, and its turn."""
     chosen = f"{{'text': value_json.last.{name}, 'turn': value_json.last.turn}}"
     return f"{{{{ ({chosen} if value_json is defined and value_json.last else {{}}) | tojson }}}}"
 
 
+_ACTIVITY = "{{ value_json.state if value_json is defined else 'idle' }}"
 _COMMAND_TEXT = "{{ {'text': value} | tojson }}"
 """As JSON, whatever the text begins with."""
 
