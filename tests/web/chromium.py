@@ -10,7 +10,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
-from selenium.common.exceptions import TimeoutException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -178,9 +183,16 @@ class Browser:
 
         def clicked() -> bool:
             for element in self._find(selector):
-                if element.is_displayed() and element.is_enabled() and text in element.text:
-                    element.click()
-                    return True
+                try:
+                    if element.is_displayed() and element.is_enabled() and text in element.text:
+                        element.click()
+                        return True
+                except (
+                    StaleElementReferenceException,
+                    ElementNotInteractableException,
+                    ElementClickInterceptedException,
+                ):
+                    continue  # It is being drawn anew, or moved.
             return False
 
         await self.until(clicked, f"a {selector} {text} to click")
@@ -188,8 +200,9 @@ class Browser:
     async def type(self, selector: str, text: str, *, instead: bool = False) -> None:
         """Type `text` into a field, `instead` of what is in it."""
 
+        field = await self._one(selector)
+
         def typed() -> None:
-            field = self.driver.find_element(By.CSS_SELECTOR, selector)
             if instead:
                 field.clear()
             field.send_keys(text)
@@ -202,22 +215,20 @@ class Browser:
 
     async def hold(self, selector: str) -> None:
         """Press an element with the pointer, and keep it pressed."""
-        await asyncio.to_thread(lambda: ActionChains(self.driver).click_and_hold(self._one(selector)).perform())
+        element = await self._one(selector)
+        await asyncio.to_thread(ActionChains(self.driver).click_and_hold(element).perform)
 
     async def let_go(self) -> None:
-        await asyncio.to_thread(lambda: ActionChains(self.driver).release().perform())
+        await asyncio.to_thread(ActionChains(self.driver).release().perform)
 
     async def hold_key(self, selector: str, key: str) -> None:
         """Put the focus on an element, and keep `key` pressed."""
-
-        def pressed() -> None:
-            self.driver.execute_script("arguments[0].focus()", self._one(selector))
-            ActionChains(self.driver).key_down(key).perform()
-
-        await asyncio.to_thread(pressed)
+        element = await self._one(selector)
+        await asyncio.to_thread(self.driver.execute_script, "arguments[0].focus()", element)
+        await asyncio.to_thread(ActionChains(self.driver).key_down(key).perform)
 
     async def let_go_key(self, key: str) -> None:
-        await asyncio.to_thread(lambda: ActionChains(self.driver).key_up(key).perform())
+        await asyncio.to_thread(ActionChains(self.driver).key_up(key).perform)
 
     async def complaints(self) -> list[str]:
         """What the browser complained of: errors of scripts, what the security policy refused, missing files."""
@@ -233,8 +244,14 @@ class Browser:
             if not node["ignored"] and node["role"]["value"] in _NAMED and not node.get("name", {}).get("value")
         ]
 
-    def _one(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
+    async def _one(self, selector: str) -> WebElement:
+        """The element that `selector` finds, once a person could use it."""
+
+        def usable() -> WebElement | None:
+            return next((element for element in self._find(selector) if element.is_displayed()), None)
+
+        found: WebElement = await self.until(usable, f"a {selector} to use")
+        return found
 
     def _find(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)

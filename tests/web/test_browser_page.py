@@ -78,8 +78,9 @@ async def test_before_anything_was_said_the_page_says_what_to_do(site: Site) -> 
 
 
 async def test_a_turn_of_a_board_is_seen_as_it_happens_and_what_is_said_stays_hidden(
-    site: Site, provider: OpenAIServer, start_device: StartDevice
+    start_site: StartSite, provider: OpenAIServer, start_device: StartDevice
 ) -> None:
+    site = await start_site(llm_first_token_s=PATIENCE_S * 3, llm_timeout_s=PATIENCE_S * 3)
     provider.chat.wait_for = asyncio.Event()
     device = await start_device(site.gateway, "a4cf128b3f9e", hello=KITCHEN)
     async with Browser() as browser:
@@ -93,7 +94,7 @@ async def test_a_turn_of_a_board_is_seen_as_it_happens_and_what_is_said_stays_hi
         await exchange.done(PATIENCE_S)
         await browser.shows("completed", "#running .who")
         await browser.shows("Last turn: completed", ROW)
-        await browser.shows("The last 1 answers", "#latency figcaption")
+        await browser.shows("Answers shown: 1.", "#latency figcaption")
         await browser.shows("1", "#figures > div:nth-child(2) dd")
         await browser.click(ROW)
         await browser.shows("What is said is hidden", "#device .talked")
@@ -133,7 +134,7 @@ async def test_a_conversation_is_forgotten_only_after_a_confirmation(
         assert "question 1" in str(provider.chat.requests[-1].json["messages"])
         await browser.click("#device button", "Forget the conversation")
         await browser.click("#confirm button", "Forget it")
-        await browser.shows("Forgotten: 4 messages.", "#device > div > .buttons .result")
+        await browser.shows("Messages forgotten: 4.", "#device > div > .buttons .result")
         await asked(device, 3)
         assert "question 1" not in str(provider.chat.requests[-1].json["messages"])
 
@@ -188,10 +189,10 @@ async def test_errors_and_tired_engines_are_told_in_words(
         await browser.open(site.url)
         await browser.shows("Kitchen", ROW)
         await asked(device, 1)
+        await browser.shows("fallido", "#running .badge")
         await browser.shows("Ha fallado el modelo de chat", "#errors")
         await browser.shows("Kitchen", "#errors")
-        await browser.shows("fallido", "#running .badge")
-        await browser.shows("descansa", "#engines")
+        await browser.shows("Fallos: 1", "#engines")
 
 
 async def test_language_and_colours_are_chosen_and_kept(site: Site) -> None:
@@ -225,7 +226,7 @@ async def test_everything_is_named_readable_and_within_the_screen(
         await asked(device, 1)
         await browser.type("#ask-text", f"A question{Keys.ENTER}")
         await browser.shows("Answer to A question.", "#said")
-        await browser.shows("The last 2 answers", "#latency figcaption")
+        await browser.shows("Answers shown: 2.", "#latency figcaption")
         assert await browser.unnamed_controls() == []
         assert await browser.script(FAINT) == []
         assert await browser.script(BEYOND) == []

@@ -53,7 +53,7 @@ export const api = {
   hello: () => call("GET", "/api/hello"),
   login: (token) => call("POST", "/login", { token }),
   logout: () => call("POST", "/logout"),
-  device: async (id) => (await call("GET", "/api/devices")).devices.find((device) => device.session_id === id),
+  devices: async () => (await call("GET", "/api/devices")).devices,
   conversation: async (id) => (await call("GET", `${one(id)}/conversation?limit=50`)).messages,
   forget: (id) => call("POST", `${one(id)}/forget`),
   abort: (id) => call("POST", `${one(id)}/abort`),

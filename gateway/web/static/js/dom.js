@@ -44,8 +44,8 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Calls `draw` once for all changes until the next picture. */
-export function soon(draw) {
+/** Calls `draw` once for all changes of the next `milliseconds`. */
+export function soon(draw, milliseconds = 50) {
   let waiting = false;
   return () => {
     if (waiting) return;
@@ -53,6 +53,6 @@ export function soon(draw) {
     setTimeout(() => {
       waiting = false;
       draw();
-    }, 50);
+    }, milliseconds);
   };
 }

@@ -45,7 +45,7 @@ export class Live {
       const hello = await api.hello().catch(() => null);
       if (hello?.login === "needed") {
         // Whoever listens for the login starts this anew.
-        await api.device("").catch(() => null);
+        await api.devices().catch(() => null);
       } else if (hello) this.connect();
       else this.again();
     }, this.backoff.next());

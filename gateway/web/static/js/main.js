@@ -19,20 +19,20 @@ const by = (id) => document.getElementById(id);
 const model = new Model();
 const talk = new Talk();
 const live = new Live(news, (state) => showLink(state));
+const INTRODUCED_WITHIN_MS = 500;
 let hello = null;
 let link = "connecting";
 
 function news(message) {
-  const stranger = message.type === "device" && !model.devices.has(message.device.session_id);
   model.apply(message);
   // The news of a device say what it does, not what it is called.
-  if (stranger) introduce(message.device.session_id);
+  const id = message.device?.session_id ?? message.turn?.session_id;
+  if (id && !model.devices.get(id)?.name) introduce();
 }
 
-async function introduce(id) {
-  const device = await api.device(id).catch(() => null);
-  if (device) model.apply({ type: "device", device });
-}
+const introduce = soon(async () => {
+  for (const device of await api.devices().catch(() => [])) model.introduce(device);
+}, INTRODUCED_WITHIN_MS);
 
 function showLink(state = link) {
   link = state;

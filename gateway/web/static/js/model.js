@@ -79,6 +79,13 @@ export class Model extends EventTarget {
     this.tell("devices");
   }
 
+  /** Take in what a device is called, and all else that its news do not say; its place stays. */
+  introduce(device) {
+    if (!this.devices.has(device.session_id)) return;
+    this.devices.set(device.session_id, { ...this.devices.get(device.session_id), ...device });
+    this.tell("devices");
+  }
+
   event(event, now) {
     if (event.event === "error" || event.event === "engine_passed_over") {
       this.errors.push({ code: event.event, ...event });

@@ -1,6 +1,7 @@
 // The connection over which this browser talks: opened when it is first wanted, and again after it was lost.
 import { Backoff } from "../backoff.js";
 import { keep, kept } from "../kept.js";
+import { randomName } from "../random.js";
 
 /** Audio waiting for the connection: 30 s of speech. */
 const WAITING_MAX = 800;
@@ -15,7 +16,7 @@ const BROKER = 1011;
 function deviceId() {
   let id = kept("device");
   if (!/^web-[a-z0-9]{8,16}$/.test(id ?? "")) {
-    id = "web-" + [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => (byte % 36).toString(36)).join("");
+    id = `web-${randomName(12)}`;
     keep("device", id);
   }
   return id;

@@ -2,6 +2,7 @@
 import { api, Refused } from "../api.js";
 import { h, write } from "../dom.js";
 import { known, t } from "../i18n.js";
+import { randomName } from "../random.js";
 
 const PRIORITIES = ["low", "normal", "high", "urgent"];
 
@@ -26,10 +27,16 @@ export function announceForm(place, model, translate) {
     groupField.hidden = to.value !== "group:";
     group.required = !groupField.hidden;
   };
+  let listed = "";
   const recipients = () => {
+    const devices = model.newest.map((device) => [device.session_id, model.name(device.session_id)]);
+    devices.sort(([, one], [, other]) => one.localeCompare(other));
+    // A list that is built anew closes under the hand of who chooses.
+    if (to.options.length > 0 && listed === JSON.stringify(devices)) return;
+    listed = JSON.stringify(devices);
     const chosen = to.value;
     to.replaceChildren(option("all", "announce.all"), option("group:", "announce.group"),
-      ...model.newest.map((device) => h("option", { value: device.session_id }, model.name(device.session_id))));
+      ...devices.map(([id, name]) => h("option", { value: id }, name)));
     to.value = [...to.options].some((known) => known.value === chosen) ? chosen : "all";
     translate(to);
     choose();
@@ -37,22 +44,26 @@ export function announceForm(place, model, translate) {
 
   let id = null;
   let states = new Map();
-  const tell = () => write(result, [...states].map(([device, status]) =>
-    t("announce.status", { device: model.name(device), status })).join(" · "));
+  let accepted = "";
+  const tell = () => write(result, [accepted, ...[...states].map(([device, status]) =>
+    t("announce.status", { device: model.name(device), status }))].filter(Boolean).join(" "));
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     button.disabled = true;
     states = new Map();
-    id = null;
+    // Named here: what becomes of it may be told before the answer is there.
+    id = randomName(16);
+    accepted = "";
+    tell();
     try {
       const target = to.value === "group:" ? `group:${group.value}` : to.value;
-      const answer = await api.announce({ to: [target], text: text.value, ask: kind.value === "ask", priority: priority.value });
-      id = answer.id;
+      const answer = await api.announce({ id, to: [target], text: text.value, ask: kind.value === "ask", priority: priority.value });
       const devices = answer.devices ?? [];
       const refused = Object.entries(answer.refused ?? {}).map(([device, reason]) => t("announce.refused", { device: model.name(device), reason }));
       const sent = devices.length > 0 ? t("announce.sent", { count: devices.length, devices: devices.map((device) => model.name(device)).join(", ") }) : "";
-      write(result, [sent, ...refused].filter(Boolean).join(" ") || t("announce.nobody"));
+      accepted = [sent, ...refused].filter(Boolean).join(" ") || t("announce.nobody");
+      tell();
       if (devices.length > 0) text.value = "";
     } catch (error) {
       if (!(error instanceof Refused)) throw error;

@@ -22,9 +22,9 @@ export class DeviceView {
 
   async open(id) {
     this.id = id;
-    const device = await api.device(id).catch(() => null);
+    const devices = await api.devices().catch(() => []);
     if (this.id !== id) return;
-    if (device) this.model.devices.set(id, { ...this.model.devices.get(id), ...device });
+    for (const device of devices) if (device.session_id === id) this.model.introduce(device);
     this.draw(this.model.devices.get(id));
     this.dialog.showModal();
     this.conversation();
