@@ -60,13 +60,18 @@ async def test_a_question_over_http_is_told_over_mqtt_and_its_reply_is_not_sent_
     assert (elsewhere.turn, elsewhere.received.chunks) == (done["turn"], ())
 
 
-async def test_how_a_board_speaks_is_not_changed_by_http(site: Site, start_device: StartDevice) -> None:
-    device = await start_device(site.gateway, "kitchen", hello={"v": 1})
+async def test_how_a_board_speaks_is_not_changed_by_http(start_site: StartSite, start_device: StartDevice) -> None:
+    """Nor remembered wrongly."""
+    site = await start_site()
+    device = await start_device(site.gateway, "kitchen")
     await (await device.speak(spoken(1), paced=False)).done(PATIENCE_S)
     await site.http.post("/process/kitchen?whole=true", content=sound_file(spoken(2)))
-    exchange = await device.say("Dinner is ready.")
-    reply = await exchange.reply(PATIENCE_S)
-    assert reply.form == "frames"
+    assert (await (await device.say("Dinner is ready.")).reply(PATIENCE_S)).form == "frames"
+    await site.http.post("/process/kitchen?whole=true", content=sound_file(spoken(3)))
+    await site.gateway.__aexit__(None, None, None)
+    site = await start_site()
+    board = await start_device(site.gateway, "kitchen")
+    assert (await (await board.say("Dinner is ready.")).reply(PATIENCE_S)).form == "frames"
 
 
 async def test_the_answer_comes_while_it_is_made_and_who_hangs_up_ends_it(
