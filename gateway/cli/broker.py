@@ -11,6 +11,7 @@ from gateway.broker.protocol import Incoming, Subscription
 from gateway.broker.url import BrokerKind, BrokerUrl, parse_broker_url
 from gateway.config import Settings
 from gateway.errors import BrokerRefused, BrokerUnavailable
+from gateway.reports.home_assistant import Discovery
 from gateway.values import DeviceId, parse_device_id
 from gateway.wire.topics import OFFLINE, ONLINE, RETAINED, Leaf, Topics
 
@@ -74,17 +75,23 @@ async def say_offline(url: BrokerUrl, ca_file: Path | None, topics: Topics, spel
 
 
 async def clear_cleaned_up(settings: Settings, spellings: Sequence[str]) -> str | None:
-    """Remove what the broker keeps of devices that were cleaned up; of one that is online now only the state, since
-    what it said of itself holds as long as it is connected.
+    """Remove what the broker keeps of devices that were cleaned up, for Home Assistant too; of one that
+    is online now only the state, since what it said of itself holds as long as it is connected.
 
     Returns why not, if the broker could not be reached or asked: what is kept there then stays, or part of it.
     """
     topics = Topics(settings.root_topic)
     states = [topics.device(spelling, Leaf.STATE) for spelling in spellings]
     online: set[DeviceId] = set()
+    prefix = settings.home_assistant_discovery
+    entities = Discovery(prefix, topics, settings.language) if prefix else None
+    told: dict[str, list[str]] = {}
     all_told = asyncio.Event()
 
     def receive(incoming: Incoming) -> None:
+        device = entities.device_of(incoming.topic) if entities is not None else None
+        if device is not None and incoming.retained:
+            told.setdefault(device, []).append(incoming.topic)
         parsed = topics.parse_device(incoming.topic)
         if parsed is None:
             return
@@ -97,6 +104,8 @@ async def clear_cleaned_up(settings: Settings, spellings: Sequence[str]) -> str 
     # The broker hands out what is retained before what is published after the subscription: once our own removal of
     # a state comes back, all presence has come. At QoS 0, for acknowledgements could hold up one and not the other.
     subscriptions = [Subscription(topics.every_device(Leaf.ONLINE)), Subscription(states[-1])]
+    if entities is not None:
+        subscriptions.insert(0, Subscription(entities.every))
     url = client_url(settings)
     broker = MqttBroker(url, receive=receive, subscriptions=subscriptions, ca_file=settings.mqtt_ca_file)
     async with broker:
@@ -113,6 +122,7 @@ async def clear_cleaned_up(settings: Settings, spellings: Sequence[str]) -> str 
         gone = [spelling for spelling in spellings if parse_device_id(spelling) not in online]
         rest = [leaf for leaf in RETAINED if leaf is not Leaf.STATE]
         await _clear(broker, [topics.device(spelling, leaf) for spelling in gone for leaf in rest])
+        await _clear(broker, [topic for spelling in gone for topic in told.get(parse_device_id(spelling), [])])
         return broker.trouble
 
 

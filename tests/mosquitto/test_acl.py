@@ -19,10 +19,11 @@ ASKED_BY_HOME_ASSISTANT = {f"voice/gateway/request/{verb}" for verb in ("say", "
 REQUESTS = {"voice/gateway/request/stats", "voice/gateway/request/forget", *ASKED_BY_HOME_ASSISTANT}
 OF_THE_GATEWAY = {"voice/gateway/status", "voice/gateway/stats", "voice/gateway/response/stats"} | REQUESTS
 DISCOVERY = "homeassistant/sensor/kitchen/config"
+INTRODUCTION = "homeassistant/sensor/voice-gateway/kitchen-state/config"
 BIRTH = "homeassistant/status"
 BROKERS_OWN = "$SYS/broker/version"
 VOICE = KITCHEN | HALL | OF_THE_GATEWAY
-EVERYTHING = sorted(VOICE | {DISCOVERY, BIRTH, "elsewhere"})
+EVERYTHING = sorted(VOICE | {DISCOVERY, INTRODUCTION, BIRTH, "elsewhere"})
 
 
 def of_both(*leaves: str) -> set[str]:
@@ -31,15 +32,15 @@ def of_both(*leaves: str) -> set[str]:
 
 
 READS = {
-    "gateway": VOICE | {BIRTH},
-    "homeassistant": of_both("event", "state", "online")
-    | {"voice/gateway/status", "voice/gateway/stats", DISCOVERY, BIRTH},
+    "gateway": VOICE | {INTRODUCTION, BIRTH},
+    "homeassistant": of_both("event", "state", "online", "hello")
+    | {"voice/gateway/status", "voice/gateway/stats", DISCOVERY, INTRODUCTION, BIRTH},
     "operator": VOICE,
     "kitchen": {"voice/kitchen/out", "voice/kitchen/event", "voice/kitchen/state"},
 }
 WRITES = {
-    "gateway": VOICE | {DISCOVERY, BIRTH},
-    "homeassistant": of_both("say", "ask", "control") | ASKED_BY_HOME_ASSISTANT | {DISCOVERY, BIRTH},
+    "gateway": VOICE | {DISCOVERY, INTRODUCTION, BIRTH},
+    "homeassistant": of_both("say", "ask", "control") | ASKED_BY_HOME_ASSISTANT | {DISCOVERY, INTRODUCTION, BIRTH},
     "operator": of_both("say", "ask", "control") | REQUESTS,
     "kitchen": {"voice/kitchen/in", "voice/kitchen/hello", "voice/kitchen/control", "voice/kitchen/online"},
 }
@@ -49,10 +50,12 @@ LOST_WITHOUT = {
     ("user gateway", "topic readwrite voice/#"): ("gateway", "reads", "voice/hall/in"),
     ("user gateway", "topic write homeassistant/#"): ("gateway", "writes", DISCOVERY),
     ("user gateway", "topic read homeassistant/status"): ("gateway", "reads", BIRTH),
+    ("user gateway", "topic read homeassistant/+/voice-gateway/+/config"): ("gateway", "reads", INTRODUCTION),
     ("user homeassistant", ""): ("homeassistant", "writes", "voice/hall/say"),
     ("user homeassistant", "topic read voice/+/event"): ("homeassistant", "reads", "voice/hall/event"),
     ("user homeassistant", "topic read voice/+/state"): ("homeassistant", "reads", "voice/hall/state"),
     ("user homeassistant", "topic read voice/+/online"): ("homeassistant", "reads", "voice/hall/online"),
+    ("user homeassistant", "topic read voice/+/hello"): ("homeassistant", "reads", "voice/hall/hello"),
     ("user homeassistant", "topic read voice/gateway/status"): ("homeassistant", "reads", "voice/gateway/status"),
     ("user homeassistant", "topic read voice/gateway/stats"): ("homeassistant", "reads", "voice/gateway/stats"),
     ("user homeassistant", "topic write voice/+/say"): ("homeassistant", "writes", "voice/hall/say"),
