@@ -7,7 +7,7 @@ set -eu
 for_gateway="mosquitto mosquitto-clients espeak-ng postgresql"
 for_firmware="g++ doctest-dev nlohmann-json3-dev clang libclang-rt-dev clang-format gcc-riscv64-unknown-elf"
 for_virtual_board="libmpg123-dev libssl-dev"
-for_page="chromium chromium-driver"
+for_page="chromium chromium-driver curl"
 
 header() {
     echo "#include <$2>" | "$1" -fsyntax-only -x c++ -
