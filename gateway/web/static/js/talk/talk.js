@@ -16,6 +16,8 @@ const SHORTEST_MS = 300;
 /** A permission that was asked for takes longer than this; then the person has let the button go. */
 const ASKED_MS = 400;
 
+const ABOUT_THE_CONNECTION = ["talk.lost", "talk.many", "talk.broker", "talk.replaced"];
+
 const by = (id) => document.getElementById(id);
 
 export class Talk {
@@ -195,7 +197,7 @@ export class Talk {
   }
 
   connected() {
-    this.trouble("");
+    if (ABOUT_THE_CONNECTION.includes(this.troubleKey)) this.trouble("");
     // Turns are counted anew, and none of before goes on.
     this.turn = this.earlier = null;
     this.said.endTurns();
