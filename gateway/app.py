@@ -395,7 +395,7 @@ class Gateway:
         # First, so that none asks for a session that is closed.
         await self._requests.stop()
         if self._discovery is not None:
-            await self._discovery.stop()
+            await self._discovery.stop(FLUSH_S)
         try:
             async with asyncio.timeout(TURNS_END_S):
                 await self._sessions.close()

@@ -132,11 +132,18 @@ class DiscoveryPublisher:
             asyncio.create_task(self._look_for_strays(), name="look for strays of discovery"),
         ]
 
-    async def stop(self) -> None:
+    async def stop(self, within_s: float) -> None:
+        """Take back, for at most `within_s` seconds, what was told of devices that have just gone."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        try:
+            async with asyncio.timeout(within_s):
+                for device in [one for one in self._due if one != GATEWAY and one not in self._boards]:
+                    await self._tell(device, anew=False)
+        except TimeoutError:
+            log.warning("what Home Assistant was told of devices that are gone is taken back at the next start")
 
     # What is known
 
