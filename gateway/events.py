@@ -107,6 +107,13 @@ class HelloSaid:
 
 
 @dataclass(frozen=True, slots=True)
+class HelloErased:
+    """Somebody has had the broker forget what a device said of itself: it is gone for good."""
+
+    device: DeviceAddress
+
+
+@dataclass(frozen=True, slots=True)
 class AssistantChosen:
     """Who answers on a device is known, or has changed. `persona` is empty where none is chosen."""
 
@@ -158,6 +165,7 @@ Event = (
     | Failed
     | TurnEnded
     | HelloSaid
+    | HelloErased
     | AssistantChosen
     | PresenceChanged
     | AnnouncementChanged

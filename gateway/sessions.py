@@ -6,10 +6,10 @@ from collections.abc import Iterable, KeysView
 
 from gateway.broker.protocol import Incoming
 from gateway.errors import ErrorCode, Stage, StoreError
-from gateway.events import Failed
+from gateway.events import Failed, HelloErased
 from gateway.limits import SlidingWindow
 from gateway.session import FAULT_WINDOW_S, FAULTS_TOLD, DirectQuestion, Session, SessionServices
-from gateway.values import Announcement, DeviceId, parse_device_id
+from gateway.values import Announcement, DeviceAddress, DeviceId, parse_device_id
 from gateway.wire.topics import UPLINK, Leaf
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ class Sessions:
             self._ignore_retained(device, incoming.topic)
             return True
         if not incoming.payload and leaf in _KEPT_BY_BROKER:
+            if leaf is Leaf.HELLO:
+                self._services.turns.emit(HelloErased(DeviceAddress(device, spelling)))
             return True
         session = None if self._closed else self._sessions.get(device) or self._make(device, spelling)
         if session is not None:

@@ -12,6 +12,7 @@ from gateway.events import (
     CLEANUP,
     AssistantChosen,
     Event,
+    HelloErased,
     HelloSaid,
     Listening,
     PresenceChanged,
@@ -92,12 +93,13 @@ class DiscoveryPublisher:
             case TurnEnded() if event.record.device.id in self._boards:
                 # Between turns somebody may have chosen otherwise, on the command line too.
                 self._mark(event.record.device.id)
+            case HelloErased():
+                self._take_back(event.device.id)
             case SessionsErased():
                 for device in event.devices:
                     self._chosen.pop(device.id, None)
                     if event.reason == CLEANUP:
-                        self._boards.pop(device.id, None)
-                        self._mark(device.id)
+                        self._take_back(device.id)
 
     def route(self, incoming: Incoming) -> bool:
         """Take what Home Assistant says, and what comes back of what is told to it; False if it is neither."""
@@ -168,6 +170,10 @@ class DiscoveryPublisher:
         if changed != board or not known:
             self._boards[device.id] = changed
             self._mark(device.id)
+
+    def _take_back(self, device: DeviceId) -> None:
+        self._boards.pop(device, None)
+        self._mark(device)
 
     def _mark(self, device: DeviceId, *, anew: bool = False) -> None:
         self._due[device] = self._due.get(device, False) or anew

@@ -71,6 +71,18 @@ async def test_a_device_that_is_cleaned_up_is_taken_back_and_one_that_is_there_s
         assert not [topic for topic in left if "/gone-" in topic]
 
 
+async def test_a_device_whose_hello_is_erased_is_taken_back(
+    start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    async with Mosquitto() as broker, Onlooker(broker.url, "#") as onlooker:
+        gateway = await start_gateway(mqtt_url=broker.url)
+        device = await start_device(gateway, "kitchen", hello={"v": 1})
+        await onlooker.message(of("kitchen"))
+        await device.stop()
+        await onlooker.publish("voice/kitchen/hello", b"", retain=True)
+        await onlooker.message(of("kitchen"), b"")
+
+
 async def test_what_somebody_removes_stays_removed_until_the_device_is_heard_of(
     start_gateway: StartGateway, start_device: StartDevice
 ) -> None:
