@@ -4,6 +4,8 @@ const KEPT_OPEN_MS = 60_000;
 /** After the button is let go: the end of a word, and what is still on its way from the microphone. */
 const TAIL_MS = 120;
 const END_MS = 2000;
+/** A browser that does not let sound begin never says so. */
+const START_MS = 5000;
 
 /** `reason` is the key of what to tell the person. */
 export class NoMicrophone extends Error {
@@ -27,14 +29,21 @@ export class Microphone {
     this.context = null;
     this.timer = null;
     this.recording = null;
+    this.opening = null;
   }
 
   /** Raises NoMicrophone. Must be called while a press is handled, or the browser does not let sound begin. */
-  async open() {
+  open() {
+    // A second press while the first one still waits for the permission waits for the same.
+    this.opening ??= this.acquire().finally(() => (this.opening = null));
+    return this.opening;
+  }
+
+  async acquire() {
     clearTimeout(this.timer);
     if (!window.isSecureContext) throw new NoMicrophone("talk.insecure");
     if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode) throw new NoMicrophone("talk.no_sound");
-    if (this.stream?.getAudioTracks().some((track) => track.readyState === "live")) return;
+    if (this.stream?.getAudioTracks().some((track) => track.readyState === "live")) return this.keepOpen();
     this.close();
     try {
       this.stream = await navigator.mediaDevices.getUserMedia({
@@ -46,15 +55,22 @@ export class Microphone {
     try {
       this.context = new AudioContext();
       await this.context.audioWorklet.addModule("/static/js/talk/capture-worklet.js");
-      await this.context.resume();
+      await Promise.race([this.context.resume(), late(START_MS)]);
     } catch {
       this.close();
       throw new NoMicrophone("talk.in_use");
     }
+    this.keepOpen();
+  }
+
+  keepOpen() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.close(), KEPT_OPEN_MS);
   }
 
   /** Record, once open: `onAudio(ArrayBuffer, level 0 to 1)` gets every 40 ms. */
   start(onAudio) {
+    clearTimeout(this.timer);
     const source = this.context.createMediaStreamSource(this.stream);
     const options = { numberOfOutputs: 0, processorOptions: { rate: this.rate } };
     const node = new AudioWorkletNode(this.context, "capture", options);
@@ -76,8 +92,7 @@ export class Microphone {
     await Promise.race([recording.ended, wait(now ? 0 : END_MS)]);
     recording.node.port.onmessage = null;
     recording.source.disconnect();
-    clearTimeout(this.timer);
-    if (!this.recording) this.timer = setTimeout(() => this.close(), KEPT_OPEN_MS);
+    if (!this.recording) this.keepOpen();
   }
 
   close() {
@@ -90,4 +105,5 @@ export class Microphone {
   }
 }
 
+const late = (milliseconds) => wait(milliseconds).then(() => Promise.reject(new Error("late")));
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
