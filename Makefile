@@ -9,11 +9,11 @@ MICRO_MP3 ?=
 TURNS ?= 100
 DROP_EVERY ?= 30
 
-.PHONY: help demo run test lint format firmware-test firmware-host firmware-soak bench lock clean
+.PHONY: help demo run test test-home-assistant lint format firmware-test firmware-host firmware-soak bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.run-stamp ## Two devices ask spoken questions and hear their answers; no broker or key needed
 	@.venv/bin/voice-gateway demo $(ARGS)
@@ -24,12 +24,17 @@ run: .venv/.run-stamp ## Serve until Ctrl-C
 test: lint ## Format, lint, types and every test
 	@scripts/test-system-packages.sh
 	@if scripts/test-system-packages.sh --has-firmware; then $(MAKE) --no-print-directory firmware-test; fi
+	@if [ "$(CI)" = true ]; then scripts/set-up-home-assistant.sh; fi
 	.venv/bin/pytest --numprocesses 3 --dist loadfile --cov --cov-report=term $(ARGS)
 
 lint: .venv/.dev-stamp ## Format, lint and types only
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+test-home-assistant: .venv/.dev-stamp ## The tests with a real Home Assistant, old and new, which this installs
+	@scripts/set-up-home-assistant.sh
+	.venv/bin/pytest tests/home_assistant $(ARGS)
 
 format: .venv/.dev-stamp ## Bring the code into form
 	.venv/bin/ruff check --fix-only .
@@ -53,7 +58,7 @@ lock: ## Lock the dependencies in requirements/ (ARGS=--upgrade for newer versio
 	scripts/lock.sh "$(PYTHON)" $(ARGS)
 
 clean: ## Remove the environment and everything made, but not data/
-	rm -rf .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-output
+	rm -rf .venv .home-assistant .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-output
 	rm -rf firmware/build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

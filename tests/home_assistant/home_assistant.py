@@ -18,8 +18,8 @@ from tests.fakes.mosquitto import free_port
 
 VERSIONS = ("2024.3", "2025.4")
 FOLDER = Path(__file__).parents[2] / ".home-assistant"
-START_S = 100.0
-PATIENCE_S = 30.0
+START_S = 200.0
+PATIENCE_S = 60.0
 END_S = 20.0
 POLL_S = 0.1
 

@@ -14,7 +14,7 @@ from tests.fakes.openai_server import Audio, Status, tone
 from tests.home_assistant.conftest import SOUND, House
 from tests.home_assistant.examples import card_entities
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 MAC = "A4:CF:12:8B:3F:9E"
 HELLO = {"v": 1, "name": "Cocina", "firmware": "1.2.3", "board": "esp32-s3", "rssi": -61}

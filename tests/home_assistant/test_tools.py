@@ -16,7 +16,7 @@ from tests.fakes.mosquitto import Mosquitto
 from tests.fakes.openai_server import Calls, OpenAIServer, in_rounds, told
 from tests.home_assistant.home_assistant import VERSIONS, HomeAssistant
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 CONFIGURATION = """
 conversation:
