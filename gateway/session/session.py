@@ -190,7 +190,8 @@ class Session:
             return
         if isinstance(item, AnnounceAsked):
             await self._get_to_know()
-            item.done.set_result(self._announcing.put(item.announcement))
+            if not item.done.done():  # else whoever asked has gone, and counts on nothing
+                item.done.set_result(self._announcing.put(item.announcement))
             return
         if isinstance(item, Asked):
             await self._get_to_know()
@@ -299,7 +300,12 @@ class Session:
     async def _answer_directly(self, question: DirectQuestion) -> None:
         if not question.left:
             question.turn = self._assembler.take_gateway_turn()
-            await self._utterances.answer_directly(question, question.turn)
+            try:
+                await self._utterances.answer_directly(question, question.turn, self._now())
+            except BaseException:
+                # No turn has it: whoever asked would wait for ever.
+                question.end()
+                raise
         elif question.turn is not None and question.turn == self._floor.number:
             await self._floor.stop()
 

@@ -113,8 +113,11 @@ class Utterances:
                     probabilities = await self._detection.probabilities(step)
                     await self.apply(self._assembler.hear(probabilities, at), at)
 
-    async def answer_directly(self, question: DirectQuestion, turn: int) -> None:
-        """Answer a question that did not come over MQTT. What the device said over MQTT stays how it speaks."""
+    async def answer_directly(self, question: DirectQuestion, turn: int, at: float) -> None:
+        """Answer a question that did not come over MQTT. What the device said over MQTT stays how it speaks; what it is
+        saying goes unanswered, as what it said before would."""
+        if self._open is not None:
+            await self.cut_off(at)
         await self._begin(turn)
         audio = question.audio
         utterance = Utterance(turn, ReplyForm.STREAM, Codec.FILE, 0, (audio,), EndedBy.MARKER, len(audio))
@@ -134,8 +137,8 @@ class Utterances:
         await self._records.end(record, admitted.epoch)
 
     async def cut_off(self, at: float) -> None:
-        """End what is being said, unanswered, since something is to be spoken that cannot wait. A device that sends
-        frames is told to drop its turn: it takes no other reply while it records."""
+        """End what is being said, unanswered, since something else comes that does not wait. A device that sends frames
+        is told to drop its turn: it takes no other reply while it records."""
         if self._open is not None and self._open.turn < FIRST_GATEWAY_TURN:
             frame = Frame(self._open.turn, 0, Flag.CANCEL, FrameCodec.MP3, self._profile.limits.rate)
             with suppress(BrokerUnavailable):  # then nothing else is heard either

@@ -4,6 +4,9 @@ cost no task."""
 import asyncio
 from collections.abc import Awaitable, Callable
 
+DEFECT_PAUSE_S = 0.1
+"""After a step that failed."""
+
 
 class Worker:
     """Repeats `step` until it returns False. A step may wait: for `stir` or `wake`, or for a moment.
@@ -72,6 +75,8 @@ class Worker:
             return await self._step()
         except Exception as defect:
             self._on_defect(defect)
+            # If the next step fails as well, and does not wait either, nobody else would get to do anything.
+            await asyncio.sleep(DEFECT_PAUSE_S)
             return True
 
     def _fire(self) -> None:

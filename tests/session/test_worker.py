@@ -103,8 +103,18 @@ async def test_a_defect_is_told_and_ends_only_what_it_hit() -> None:
     defect = ValueError("a defect")
     steps.came += [defect, "a message"]
     steps.worker.stir()
-    await settle()
+    await asyncio.sleep(1)
     assert steps.told == [defect]
     assert len(steps.taken) == 1
     await steps.worker.close(1)
     assert not steps.worker.works
+
+
+@in_virtual_time
+async def test_a_device_at_which_everything_fails_leaves_the_others_their_time() -> None:
+    steps = Steps()
+    steps.came += [ValueError("a defect")] * 1000
+    steps.worker.stir()
+    await asyncio.sleep(1)
+    assert 1 < len(steps.told) <= 11
+    await steps.worker.close(1)

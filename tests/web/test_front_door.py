@@ -128,6 +128,25 @@ async def test_a_board_that_speaks_interrupts_a_question_over_http(
     assert (await earlier).status_code == 409
 
 
+async def test_a_question_over_http_ends_what_a_board_is_saying(site: Site, start_device: StartDevice) -> None:
+    """Never two turns of one device at a time."""
+    device = await start_device(site.gateway, "kitchen", hello={"v": 1})
+    utterance = device.begin()
+    half = len(spoken(1).samples) // 2
+    await utterance.send(spoken(1).samples[:half])
+    await device.event("listening", PATIENCE_S)
+    answer = await site.http.post("/process/kitchen?whole=true", content=sound_file(spoken(2)))
+    assert (answer.status_code, answer.headers["x-outcome"]) == (200, "completed")
+    assert (await utterance.exchange.done(PATIENCE_S))["outcome"] == "interrupted"
+    # The board is told to send no more of it; what is still on its way starts nothing.
+    await utterance.send(spoken(1).samples[half:])
+    await utterance.end()
+    exchange = await device.speak(spoken(3), paced=False)
+    assert (await exchange.done(PATIENCE_S))["outcome"] == "completed"
+    heard = [event["text"] for event in device.events if event["event"] == "transcript"]
+    assert heard == ["question 2", "question 3"]
+
+
 async def test_each_question_without_a_name_has_a_conversation_of_its_own(site: Site) -> None:
     answers = [await site.http.post("/process", content=sound_file(spoken(0))) for _ in range(2)]
     names = {answer.headers["x-session-id"] for answer in answers}
