@@ -14,6 +14,7 @@ from gateway import __version__
 from gateway.errors import BrokerUnavailable, OperationRefused, StoreError
 from gateway.web import assistants, devices, front_door, observing
 from gateway.web.access import COOKIE, COOKIE_S, Access
+from gateway.web.connections import Connections
 from gateway.web.errors import WebError
 from gateway.web.feed import Feed
 from gateway.web.front_door import FrontDoor
@@ -26,7 +27,13 @@ _CODES = {404: "not_found", 405: "bad_request", 408: "too_slow", 413: "too_large
 
 
 def application(
-    services: WebServices, access: Access, feed: Feed, door: FrontDoor, talk: Talk, metrics: Metrics
+    services: WebServices,
+    access: Access,
+    feed: Feed,
+    door: FrontDoor,
+    talk: Talk,
+    metrics: Metrics,
+    connections: Connections,
 ) -> FastAPI:
     """Put it together."""
     app = FastAPI(
@@ -41,7 +48,7 @@ def application(
     app.include_router(front_door.router(door))
     app.include_router(devices.router(services))
     app.include_router(assistants.router(services))
-    app.include_router(observing.router(services, feed, door, talk, metrics))
+    app.include_router(observing.router(services, feed, door, talk, metrics, connections))
     _add_login(app, services, access)
 
     @app.websocket("/api/talk")

@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 
 from gateway.errors import StoreError
+from gateway.web.connections import Connections
 from gateway.web.devices import devices_shown
 from gateway.web.feed import PAGES_MAX, TURNS_KEPT, Feed
 from gateway.web.front_door import FrontDoor
@@ -22,7 +23,9 @@ DAYS = 30.0
 _NEWS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
-def router(services: WebServices, feed: Feed, door: FrontDoor, talk: Talk, metrics: Metrics) -> APIRouter:
+def router(
+    services: WebServices, feed: Feed, door: FrontDoor, talk: Talk, metrics: Metrics, connections: Connections
+) -> APIRouter:
     """The routes of the gateway as a whole."""
     routes = APIRouter()
     operations, broker = services.operations, services.broker
@@ -54,6 +57,11 @@ def router(services: WebServices, feed: Feed, door: FrontDoor, talk: Talk, metri
             ("voice_http_questions", "Questions over HTTP that are being answered", float(door.asking)),
             ("voice_pages", "Pages that are open", float(feed.pages)),
             ("voice_pages_dropped", "Pages let go because they took no news, since the start", float(feed.dropped)),
+            (
+                "voice_http_connections_ended",
+                "Connections hung up at a bound, since the start",
+                float(connections.ended),
+            ),
             ("voice_browsers_talking", "Browsers that talk", float(len(talk))),
             ("voice_browsers_refused", "Browsers beyond the bound, since the start", float(talk.refused)),
         )

@@ -13,6 +13,7 @@ from gateway.errors import ConfigurationError
 from gateway.web.access import Access
 from gateway.web.address import WebAddress
 from gateway.web.application import application
+from gateway.web.connections import Connections
 from gateway.web.feed import Feed
 from gateway.web.front_door import FrontDoor
 from gateway.web.guard import Guard
@@ -22,8 +23,6 @@ from gateway.web.talk import Talk
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS_MAX = 256
-"""More are answered with 503."""
 BACKLOG = 128
 HEAD_MAX_BYTES = 64 * 1024
 WEBSOCKET_MAX_BYTES = 64 * 1024
@@ -62,19 +61,19 @@ class WebServer:
         for listener in (metrics, self._feed, self._door):
             services.events.listen(listener)
         access = Access(token)
-        app = application(services, access, self._feed, self._door, self._talk, metrics)
+        connections = Connections()
+        app = application(services, access, self._feed, self._door, self._talk, metrics, connections)
         self._server = _Server(
             uvicorn.Config(
                 Guard(app, access, settings.message_max_bytes),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
-                http="h11",
-                ws="websockets-sansio",
+                http=connections.http,
+                ws=connections.websocket,
                 ws_max_size=WEBSOCKET_MAX_BYTES,
                 # Sound does not get smaller by it.
                 ws_per_message_deflate=False,
-                limit_concurrency=CONNECTIONS_MAX,
                 h11_max_incomplete_event_size=HEAD_MAX_BYTES,
                 timeout_graceful_shutdown=STOP_WITHIN_S,
                 server_header=False,

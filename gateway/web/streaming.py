@@ -1,14 +1,9 @@
-"""Answers that are sent while they are made, to clients that may stop taking them."""
+"""Answers that are sent while they are made, to clients that may go before their end."""
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterable, Callable, Mapping
 
 from starlette.responses import StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
-
-SENT_WITHIN_S = 30.0
-"""Longest wait for a client to take what is sent; then it is hung up."""
+from starlette.types import Receive, Scope, Send
 
 
 class Stream(StreamingResponse):
@@ -26,12 +21,7 @@ class Stream(StreamingResponse):
         self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(SENT_WITHIN_S):
-                await send(message)
-
         try:
-            with contextlib.suppress(TimeoutError):
-                await super().__call__(scope, receive, send_in_time)
+            await super().__call__(scope, receive, send)
         finally:
             self._on_end()
