@@ -7,7 +7,7 @@ from gateway.config import Settings
 from gateway.personality import EVERY_DEVICE, check_group
 from gateway.sessions import Sessions
 from gateway.store import Store
-from gateway.values import DeviceId, parse_device_id
+from gateway.values import DeviceId, is_unnamed, parse_device_id
 
 GROUP = "group:"
 
@@ -61,13 +61,16 @@ class Directory:
         if name.startswith(GROUP):
             return _some(await self._members(name.removeprefix(GROUP)), "no device is in this group")
         device = parse_device_id(name)
+        if is_unnamed(device):
+            raise ValueError("it is a conversation over HTTP, where nothing can speak by itself")
         if device in self._sessions.known or device in self._settings.devices or await self._store.session(device):
             return [device]
         raise ValueError("no such device is known: see voice-gateway sessions list")
 
     async def _everybody(self) -> set[DeviceId]:
         kept = {address.id for address in await self._store.addresses()}
-        return {*kept, *self._sessions.known, *map(DeviceId, self._settings.devices)}
+        known = {*kept, *self._sessions.known, *map(DeviceId, self._settings.devices)}
+        return {device for device in known if not is_unnamed(device)}
 
     async def _members(self, group: str) -> set[DeviceId]:
         check_group(group)

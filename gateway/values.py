@@ -11,6 +11,9 @@ DeviceId = NewType("DeviceId", str)
 """A device's canonical id, which is also its session id: 12 lower-case hex digits for a MAC."""
 
 RESERVED_DEVICE_ID = "gateway"
+UNNAMED_PREFIX = "http-"
+"""Begins the id of a conversation that somebody began over HTTP without naming a device."""
+_UNNAMED = re.compile(rf"{UNNAMED_PREFIX}[0-9a-f]{{12}}")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9_:.-]{1,64}")
 _MAC = re.compile(r"(?:ESP32-)?([0-9A-F]{2})([:-]?)([0-9A-F]{2})(?:\2[0-9A-F]{2}){4}", re.IGNORECASE)
 
@@ -32,6 +35,12 @@ def parse_device_id(spelling: str) -> DeviceId:
         digits = re.sub(r"[:-]", "", spelling).lower()
         return DeviceId(digits[-12:])
     return DeviceId(spelling)
+
+
+def is_unnamed(device: DeviceId) -> bool:
+    """Whether `device` is only a conversation over HTTP: there is nothing that could speak by itself, or be looked at
+    by people."""
+    return _UNNAMED.fullmatch(device) is not None
 
 
 @dataclass(frozen=True, slots=True)

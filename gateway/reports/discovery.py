@@ -20,7 +20,7 @@ from gateway.events import (
     TurnEnded,
 )
 from gateway.reports.home_assistant import Board, Discovery
-from gateway.values import RESERVED_DEVICE_ID, DeviceAddress, DeviceId
+from gateway.values import RESERVED_DEVICE_ID, DeviceAddress, DeviceId, is_unnamed
 from gateway.wire.topics import ONLINE
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class DiscoveryPublisher:
 
     def _keep(self, device: DeviceAddress) -> Board | None:
         board = self._boards.get(device.id)
-        if board is None:
+        if board is None and not is_unnamed(device.id):
             if len(self._boards) >= BOARDS_MAX:
                 self.refused += 1
                 if self.refused == 1:

@@ -9,7 +9,9 @@ import pytest
 from gateway.device import read_sound
 from gateway.web.front_door import QUESTIONS_MAX
 from tests.e2e.conftest import StartDevice
+from tests.e2e.onlooker import Onlooker
 from tests.e2e.speech import sound_file, spoken
+from tests.fakes.mosquitto import Mosquitto
 from tests.fakes.openai_server import HANG, Audio, OpenAIServer, Status, tone
 from tests.web.conftest import PATIENCE_S, Site, StartSite
 
@@ -152,6 +154,18 @@ async def test_each_question_without_a_name_has_a_conversation_of_its_own(site: 
     names = {answer.headers["x-session-id"] for answer in answers}
     assert len(names) == 2
     assert all(name.startswith("http-") for name in names)
+
+
+async def test_a_question_without_a_name_makes_no_device(site: Site, broker: Mosquitto) -> None:
+    """Neither one to announce anything to, nor one in Home Assistant."""
+    unnamed = (await site.http.post("/process", content=sound_file(spoken(0)))).headers["x-session-id"]
+    async with Onlooker(broker.url, "homeassistant/#") as onlooker:
+        await site.http.post("/process/kitchen", content=sound_file(spoken(0)))
+        announced = await site.http.post("/api/announce", json={"to": ["all", unnamed], "text": "Dinner is ready."})
+        assert announced.json()["devices"] == ["kitchen"]
+        assert unnamed in announced.json()["refused"]
+        await onlooker.message("homeassistant/sensor/voice-gateway/kitchen-state/config")
+        assert not [message.topic for message in onlooker.messages if unnamed in message.topic]
 
 
 async def test_a_turn_that_fails_says_so_in_its_status_and_aloud(site: Site, provider: OpenAIServer) -> None:
