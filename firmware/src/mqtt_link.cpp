@@ -1,6 +1,7 @@
 #include "mqtt_link.h"
 
 #include <Arduino.h>
+#include <WiFi.h>
 #include <esp_random.h>
 #include <lwip/sockets.h>
 
@@ -106,7 +107,7 @@ void MqttLink::connect() {
     stalled_ = false;
     Serial.printf("mqtt: connected to %s:%u as %s\n", settings_->get(Key::MqttHost), settings_->mqtt_port(),
                   device_id_);
-    node_->link_up(millis());
+    node_->link_up(millis(), WiFi.RSSI());
     return;
   }
   wait_ms_ = backoff_.next();

@@ -293,9 +293,9 @@ class World {
     return true;
   }
 
-  void link_up() {
+  void link_up(int8_t rssi = 0) {
     link.refuses = false;
-    node.link_up(now);
+    node.link_up(now, rssi);
   }
   void link_down() {
     link.refuses = true;

@@ -60,6 +60,21 @@ TEST_CASE("messages: hello leaves out what is not known") {
   CHECK(said["max_packet"] == 4096);
 }
 
+TEST_CASE("messages: hello says the strength of the signal, in place of what it said before") {
+  char text[hello_capacity];
+  const size_t size = write_hello(whole_hello(), text, sizeof(text));
+  const std::string without(text, size);
+  const std::vector<int> rssis{-67, -128, 0, -5};
+  for (const int rssi : rssis) {
+    const size_t whole = write_hello_rssi(text, size, static_cast<int8_t>(rssi));
+    CHECK(whole <= size + hello_rssi_size);
+    CHECK(text[whole] == '\0');
+    json expected = json::parse(without);
+    if (rssi != 0) expected["rssi"] = rssi;
+    CHECK(json::parse(std::string(text, whole)) == expected);
+  }
+}
+
 TEST_CASE("messages: hello has room for the longest labels, escapes and all") {
   const std::string label(64, '"');
   Hello hello = whole_hello();
@@ -70,6 +85,7 @@ TEST_CASE("messages: hello has room for the longest labels, escapes and all") {
   const size_t size = write_hello(hello, text, sizeof(text));
   REQUIRE(size > 0);
   CHECK(json::parse(std::string(text, size))["board"] == label);
+  CHECK(size + hello_rssi_size < hello_capacity);
   CHECK(write_hello(hello, text, size) == 0);
 }
 

@@ -60,11 +60,42 @@ TEST_CASE("node: says who it is, retained, at every connect") {
   CHECK(world.link.published.size() == 4);
 }
 
+TEST_CASE("node: at every connect it says how strong the signal is then, if that is known") {
+  World world;
+  world.begin();
+  const auto said_of = [&world](int8_t rssi) {
+    world.link_up(rssi);
+    const Json hello = Json::parse(world.published_on(world.node.topics().hello()).back().text());
+    world.link_down();
+    return hello;
+  };
+  const Json unknown = said_of(0);
+  CHECK_FALSE(unknown.contains("rssi"));
+  for (const int8_t rssi : {int8_t{-67}, int8_t{-128}, int8_t{-5}}) {
+    Json expected = unknown;
+    expected["rssi"] = rssi;
+    CHECK(said_of(rssi) == expected);
+  }
+  CHECK(said_of(0) == unknown);
+}
+
+TEST_CASE("node: the strength of the signal is said however late the link takes it") {
+  World world;
+  world.begin();
+  world.link.refuses = true;
+  world.node.link_up(world.now, -67);
+  world.run(50);
+  world.link.refuses = false;
+  world.run(50);
+  REQUIRE(world.link.published.size() == 2);
+  CHECK(Json::parse(world.link.published[1].text())["rssi"] == -67);
+}
+
 TEST_CASE("node: what it says at a connect is said again until the link takes it") {
   World world;
   world.begin();
   world.link.refuses = true;
-  world.node.link_up(world.now);
+  world.node.link_up(world.now, 0);
   world.run(50);
   CHECK(world.link.published.empty());
   world.link.refuses = false;

@@ -192,6 +192,7 @@ async def test_it_asks_and_is_heard_to_answer_again_and_again(board: VoiceBoard,
     assert (await board.board.counters())["microphone_lost"] == 0
     hello = await onlooker.json(f"voice/{DEVICE}/hello", v=1)
     assert (hello["board"], hello["max_packet"], hello["buffer_ms"]) == ("esp32dev", 4096, 2000)
+    assert hello["rssi"] == -50
     assert "end_of_speech" not in hello
     await onlooker.message(f"voice/{DEVICE}/control", type="played", end=True)
 

@@ -34,7 +34,7 @@ class WiFiClass {
   uint8_t* macAddress(uint8_t* mac);
   String macAddress();
   IPAddress localIP();
-  int8_t RSSI() { return -50; }
+  int8_t RSSI() { return isConnected() ? -50 : 0; }  // dBm
 
  private:
   String ssid_;

@@ -78,6 +78,18 @@ size_t write_hello(const Hello& hello, char* out, size_t capacity) {
   return json.size();
 }
 
+size_t write_hello_rssi(char* hello, size_t size, int8_t rssi) {
+  if (rssi == 0) {
+    hello[size - 1] = '}';
+    hello[size] = '\0';
+    return size;
+  }
+  hello[size - 1] = ',';
+  JsonWriter json(hello + size, hello_rssi_size + 1);
+  json.integer("rssi", rssi).end_object();
+  return size + json.size();
+}
+
 size_t write_abort(char* out, size_t capacity) {
   JsonWriter json(out, capacity);
   json.begin_object().string("type", "abort").end_object();

@@ -48,7 +48,7 @@ bool Node::begin(const NodeOptions& options, uint32_t now_ms) {
   hello.reply_bitrate_kbps = config::reply_bitrate_kbps;
   // With it the gateway listens for pauses, which are of no use where a button ends what is said.
   if (options.hands_free) hello.end_of_speech_ms = config::endpoint_silence_ms;
-  hello_size_ = write_hello(hello, hello_, sizeof(hello_));
+  hello_size_ = write_hello(hello, hello_, sizeof(hello_) - hello_rssi_size);
   if (hello_size_ == 0) return false;
   uplink_.set_codec(options.codec);
   next_turn_ = options.first_turn;
@@ -60,11 +60,12 @@ bool Node::begin(const NodeOptions& options, uint32_t now_ms) {
 
 // --- The link --------------------------------------------------------------------------------------------------------
 
-void Node::link_up(uint32_t now_ms) {
+void Node::link_up(uint32_t now_ms, int8_t rssi) {
   if (!ready_) return;
   linked_ = true;
   online_due_ = true;
   hello_due_ = true;
+  rssi_ = rssi;
   if (state_ == State::Offline) move(Move::Connect, now_ms);
   publish_due();
 }
@@ -441,7 +442,10 @@ bool Node::publish_due() {
   static const char online[] = "online";
   if (online_due_ && !publish(topics_.online(), online, sizeof(online) - 1, true)) return false;
   online_due_ = false;
-  if (hello_due_ && !publish(topics_.hello(), hello_, hello_size_, true)) return false;
+  if (hello_due_) {
+    const size_t size = write_hello_rssi(hello_, hello_size_, rssi_);
+    if (!publish(topics_.hello(), hello_, size, true)) return false;
+  }
   hello_due_ = false;
   if (abort_due_) {
     char text[control_capacity];

@@ -9,8 +9,10 @@
 
 namespace voice {
 
-// Enough for a `hello` whose labels have 64 characters of ASCII, each to be escaped.
+// Enough for a `hello` whose labels have 64 characters of ASCII, each to be escaped, and its `rssi`.
 constexpr size_t hello_capacity = 768;
+// What `rssi` adds to it: `,"rssi":-128`.
+constexpr size_t hello_rssi_size = 12;
 // Enough for any `control`.
 constexpr size_t control_capacity = 64;
 
@@ -30,6 +32,10 @@ struct Hello {
 
 // Each writes a message and a NUL into `out` and returns its length, or 0 if it did not fit.
 size_t write_hello(const Hello& hello, char* out, size_t capacity);
+// Says in `hello`, of which write_hello() wrote `size` bytes, how strong the signal is, in dBm; 0: not known, and not
+// said. Once more with the same `size`, it replaces what was said. Returns the new length, at most hello_rssi_size
+// more, for which the buffer has room, and for a NUL.
+size_t write_hello_rssi(char* hello, size_t size, int8_t rssi);
 size_t write_abort(char* out, size_t capacity);
 // What of the reply to `turn` has been heard: up to frame `seq`; `end`: all of it.
 size_t write_played(uint16_t turn, uint16_t seq, bool end, char* out, size_t capacity);

@@ -2,7 +2,7 @@
 //
 //   voice::Node node(microphone, speaker, decoder, link);
 //   node.begin(options, millis());
-//   loop():  each (re)connect, once subscribed to topics().out(), event() and state(): node.link_up(millis());
+//   loop():  each (re)connect, once subscribed to topics().out(), event() and state(): node.link_up(millis(), rssi);
 //            each loss: node.link_down(millis());   each message: node.receive(topic, payload, size, millis());
 //            the debounced button: node.press(millis()), node.release(millis());   always: node.tick(millis());
 //
@@ -70,8 +70,8 @@ class Node {
   bool begin(const NodeOptions& options, uint32_t now_ms);
 
   // The link is connected and subscribed. Publishes `online` and `hello`, retained, and takes back what was given up
-  // while there was no link.
-  void link_up(uint32_t now_ms);
+  // while there was no link. `rssi`: the strength of the WiFi's signal in dBm, for `hello`; 0: not known.
+  void link_up(uint32_t now_ms, int8_t rssi);
   void link_down(uint32_t now_ms);
 
   // A message from the MQTT client; what is kept of it is copied. Nothing is published from within: an MQTT client may
@@ -152,7 +152,8 @@ class Node {
   Endpointer endpointer_;
 
   char hello_[hello_capacity];
-  size_t hello_size_ = 0;
+  size_t hello_size_ = 0;  // without `rssi`
+  int8_t rssi_ = 0;
 
   State state_ = State::Offline;
   bool ready_ = false;
