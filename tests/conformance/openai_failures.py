@@ -3,6 +3,7 @@
 import asyncio
 import email.utils
 import time
+from abc import ABC, abstractmethod
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def openai_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-class OpenAIFailures:
+class OpenAIFailures(ABC):
     """Inherit, and say how to make the engine, what its work is, and at which endpoint.
 
     The fixture `engine` is started on the fixture `server`, with KEY.
@@ -31,14 +32,17 @@ class OpenAIFailures:
     beginning: Any = None
     """The first part of an answer."""
 
+    @abstractmethod
     def make(self, timeout_s: float = 10.0) -> Any:
-        raise NotImplementedError
+        """The engine, not started yet."""
 
+    @abstractmethod
     async def work(self, engine: Any) -> object:
-        raise NotImplementedError
+        """One request of the engine."""
 
+    @abstractmethod
     def endpoint(self, server: OpenAIServer) -> Endpoint:
-        raise NotImplementedError
+        """The path of `server` that `work` asks."""
 
     async def fail(self, engine: Any) -> EngineFailed:
         with pytest.raises(EngineFailed) as failure:

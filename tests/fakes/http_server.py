@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
@@ -80,7 +81,7 @@ class Response:
     piece_delay_s: float = 0.0
 
 
-class Route:
+class Route(ABC):
     """One path: what it was asked, in order. What it answers is for a subclass to say."""
 
     def __init__(self) -> None:
@@ -90,8 +91,9 @@ class Route:
         self.abandoned: asyncio.Queue[Request] = asyncio.Queue()
         """Each request whose client went away before the answer was whole."""
 
+    @abstractmethod
     def respond(self, request: Request) -> Response:
-        raise NotImplementedError
+        """What this path answers."""
 
 
 class HttpServer:

@@ -19,6 +19,7 @@ connections; `await server.start()` brings it back on the same port.
 
 import asyncio
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -83,7 +84,8 @@ class Silence:
 REFUSE = Silence(Ending.CLOSE)
 HANG = Silence(Ending.HANG)
 
-Answer = str | Sequence[str] | Audio | Calls | Status | Broken | Silence
+Content = str | Sequence[str] | Audio | Calls
+Answer = Content | Status | Broken | Silence
 AnswerFunction = Callable[[Request], Answer]
 
 
@@ -133,18 +135,12 @@ class Endpoint(Route):
                 return replace(self.render(beginning, whole=False), ending=ending)
             case Status():
                 return _error(answer)
-            case Calls():
-                return self.render_calls(answer)
             case _:
                 return self.render(answer, whole=True)
 
-    def render_calls(self, answer: Calls) -> Response:
-        """The response that calls functions."""
-        raise NotImplementedError
-
-    def render(self, answer: str | Sequence[str] | Audio, *, whole: bool) -> Response:
-        """The response that says `answer`; only its beginning when it is not `whole`."""
-        raise NotImplementedError
+    @abstractmethod
+    def render(self, answer: Content, *, whole: bool) -> Response:
+        """The response that says `answer`, which this path can say; only its beginning when it is not `whole`."""
 
 
 class Transcriptions(Endpoint):
@@ -152,7 +148,7 @@ class Transcriptions(Endpoint):
 
     language = "spanish"
 
-    def render(self, answer: str | Sequence[str] | Audio, *, whole: bool) -> Response:
+    def render(self, answer: Content, *, whole: bool) -> Response:
         assert isinstance(answer, str)
         wanted = self.requests[-1].fields.get("response_format", "json")
         body: dict[str, object] = {"text": answer}
@@ -165,8 +161,10 @@ class Transcriptions(Endpoint):
 class Chat(Endpoint):
     """Answers pieces of text, as a stream of server-sent events."""
 
-    def render(self, answer: str | Sequence[str] | Audio, *, whole: bool) -> Response:
+    def render(self, answer: Content, *, whole: bool) -> Response:
         assert not isinstance(answer, Audio)
+        if isinstance(answer, Calls):
+            return self._render_calls(answer)
         model = self.requests[-1].json["model"]
         deltas = [{"role": "assistant", "content": ""}]
         deltas += [{"content": piece} for piece in ([answer] if isinstance(answer, str) else answer)]
@@ -175,7 +173,7 @@ class Chat(Endpoint):
             pieces += [_chat_event(model, {}, "stop"), b"data: [DONE]\n\n"]
         return Response(headers={"Content-Type": "text/event-stream"}, pieces=tuple(pieces))
 
-    def render_calls(self, answer: Calls) -> Response:
+    def _render_calls(self, answer: Calls) -> Response:
         model = self.requests[-1].json["model"]
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": answer.text or None}]
         for index, (name, given) in enumerate(answer.calls):
@@ -193,7 +191,7 @@ class Chat(Endpoint):
 class Speech(Endpoint):
     """Answers the given audio, in odd pieces."""
 
-    def render(self, answer: str | Sequence[str] | Audio, *, whole: bool) -> Response:
+    def render(self, answer: Content, *, whole: bool) -> Response:
         assert isinstance(answer, Audio)
         starts = range(0, len(answer.body), _AUDIO_PIECE_BYTES)
         pieces = tuple(answer.body[start : start + _AUDIO_PIECE_BYTES] for start in starts)
