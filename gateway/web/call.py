@@ -22,6 +22,8 @@ from gateway.wire.topics import Leaf
 RATE_IN, RATE_OUT = 16_000, 24_000
 """Hz, of PCM in both directions: signed 16-bit little-endian, mono."""
 MESSAGE_MAX_BYTES = 16 * 1024
+TURNS_TOLD = 16
+"""Turns of one browser whose events are told; of an older one, which has told nothing for so long, no more is."""
 SENT_WITHIN_S = 10.0
 """Longest wait for a browser to take a message; then it is hung up."""
 NEXT_WITHIN_S = 120.0
@@ -33,8 +35,11 @@ MAX_PACKET = 8192
 
 GOING, REPLACED, BUSY, BAD_QUERY, TOO_SLOW, BROKER_AWAY = 1001, 4001, 4008, 4009, 4010, 1011
 """Codes with which a socket is closed."""
-REASON_MAX = 120
-"""Characters; the protocol allows 123 bytes."""
+
+
+def close_reason(reason: str) -> str:
+    """What of `reason` a close may say: 123 bytes."""
+    return reason.encode()[:123].decode(errors="ignore")
 
 
 def hello_of(name: str, language: str) -> dict[str, Any]:
@@ -83,7 +88,8 @@ class Call:
         self._playing: asyncio.Task[None] | None = None
         self._sounding: int | None = None
         """The turn whose sound is being sent."""
-        self._telling: set[asyncio.Task[None]] = set()
+        self._telling: dict[asyncio.Task[None], None] = {}
+        """The oldest first."""
         self._hung_up: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
 
@@ -100,7 +106,7 @@ class Call:
         if self._socket.client_state is WebSocketState.CONNECTED:
             # It may have gone at this moment.
             with contextlib.suppress(WebSocketDisconnect):
-                await self._socket.close(code, reason[:REASON_MAX])
+                await self._socket.close(code, close_reason(reason))
 
     async def hang_up(self, code: int, reason: str) -> None:
         """End it from here, and wait until its device has left the broker."""
@@ -231,9 +237,13 @@ class Call:
         self._stop_playing()
         name = f"for the browser {self._device.spelling}"
         self._playing = asyncio.create_task(self._play(exchange), name=f"sound {name}")
+        if len(self._telling) >= TURNS_TOLD:
+            oldest = next(iter(self._telling))
+            oldest.cancel()
+            del self._telling[oldest]
         telling = asyncio.create_task(self._tell_events(exchange), name=f"events {name}")
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
+        self._telling[telling] = None
+        telling.add_done_callback(lambda _: self._telling.pop(telling, None))
 
     def _stop_playing(self) -> None:
         if self._playing is not None:

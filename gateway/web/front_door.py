@@ -14,12 +14,15 @@ from gateway.errors import ErrorCode, OperationRefused
 from gateway.events import Event, Failed, Transcribed, TurnEnded
 from gateway.operations import Operations
 from gateway.session import DirectQuestion
-from gateway.values import DeviceId, Outcome, TurnRecord
+from gateway.values import UNNAMED_PREFIX, DeviceId, Outcome, TurnRecord
 from gateway.web.errors import WebError, named
 from gateway.web.streaming import Stream
+from gateway.wire.messages import shortened
 
 QUESTIONS_MAX = 16
 """At a time, from all clients."""
+ARRIVING_MAX = 64
+"""Questions whose bodies arrive at a time: who sends slowly holds up no other until then."""
 RECORD_WITHIN_S = 10.0
 """How long a whole answer waits for the record of its turn, which follows the audio."""
 
@@ -70,17 +73,17 @@ class _Asking:
         return 200 if self.error is None else STATUS.get(self.error.code, 500)
 
     def headers(self) -> dict[str, str]:
-        """What is known so far; texts are percent-encoded UTF-8."""
+        """What is known so far; texts are percent-encoded UTF-8, cut so that clients and proxies take the head."""
         told = {"X-Session-Id": self.device, "X-Turn": str(self.question.turn)}
         if self.heard is not None:
-            told |= {"X-Transcript": quote(self.heard.text), "X-Language": self.heard.language}
+            told |= {"X-Transcript": _in_head(self.heard.text), "X-Language": _in_head(self.heard.language)}
         if self.error is not None:
-            told |= {"X-Error-Code": self.error.code.value, "X-Error": quote(self.error.message)}
+            told |= {"X-Error-Code": self.error.code.value, "X-Error": _in_head(self.error.message)}
         if self.too_long:
             told["X-Notice"] = ErrorCode.AUDIO_TOO_LONG.value
         if self.record.done():
             record = self.record.result()
-            told |= {"X-Outcome": record.outcome.value, "X-Reply": quote(record.said)}
+            told |= {"X-Outcome": record.outcome.value, "X-Reply": _in_head(record.said)}
         return told
 
 
@@ -90,6 +93,7 @@ class FrontDoor:
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
         self._asking: set[_Asking] = set()
+        self._arriving = 0
         self._ending = False
 
     def __call__(self, event: Event) -> None:
@@ -115,13 +119,24 @@ class FrontDoor:
         """Questions that are being answered."""
         return len(self._asking)
 
-    async def answer(self, device: DeviceId, audio: bytes, receive: Receive, *, whole: bool) -> Response:
-        """Have `audio` answered. `receive` tells when the client has gone; `whole` sends the answer when all of it is
-        there, with its length and all that is known of it.
+    async def take(self, device: DeviceId, request: Request, *, whole: bool) -> Response:
+        """Have the sound file answered that is the body of `request`; `whole` sends the answer when all of it is there,
+        with its length and all that is known of it.
 
         Raises:
             WebError: it cannot be answered.
         """
+        if self._arriving >= ARRIVING_MAX:
+            raise WebError(503, "busy", f"{ARRIVING_MAX} questions are arriving; ask again", _SOON)
+        self._arriving += 1
+        try:
+            audio = await request.body()
+        finally:
+            self._arriving -= 1
+        return await self._answer(device, audio, request.receive, whole=whole)
+
+    async def _answer(self, device: DeviceId, audio: bytes, receive: Receive, *, whole: bool) -> Response:
+        """`receive` tells when the client has gone."""
         if not audio:
             hint = "send a sound file: curl --data-binary @question.wav …"
             raise WebError(400, "bad_request", f"the body is empty; {hint}")
@@ -186,15 +201,19 @@ def router(door: FrontDoor) -> APIRouter:
     @routes.post("/process/{session_id}", response_class=Response, responses=_AUDIO, openapi_extra=body)
     async def process(session_id: str, request: Request, whole: Whole = False) -> Response:
         """Answer a spoken question in the conversation `session_id`, with MP3 as it is made."""
-        return await door.answer(named(session_id), await request.body(), request.receive, whole=whole)
+        return await door.take(named(session_id), request, whole=whole)
 
     @routes.post("/process", response_class=Response, responses=_AUDIO, openapi_extra=body)
     async def process_anew(request: Request, whole: Whole = False) -> Response:
         """Answer a spoken question in a new conversation, whose id is in the header X-Session-Id."""
-        device = named(f"http-{secrets.token_hex(6)}")
-        return await door.answer(device, await request.body(), request.receive, whole=whole)
+        device = DeviceId(f"{UNNAMED_PREFIX}{secrets.token_hex(6)}")
+        return await door.take(device, request, whole=whole)
 
     return routes
+
+
+def _in_head(text: str) -> str:
+    return quote(shortened(text))
 
 
 async def _after(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

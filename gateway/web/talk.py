@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 from gateway.broker.url import BrokerUrl
 from gateway.config import Settings
 from gateway.errors import DeviceFault
-from gateway.web.call import BAD_QUERY, BUSY, GOING, REASON_MAX, REPLACED, Call, hello_of
+from gateway.web.call import BAD_QUERY, BUSY, GOING, REPLACED, Call, close_reason, hello_of
 
 CALLS_MAX = 8
 HUNG_UP_WITHIN_S = 2.0
@@ -44,7 +44,7 @@ class Talk:
         try:
             hello = hello_of(wishes.get("name", ""), wishes.get("language", ""))
         except (DeviceFault, ValueError) as exc:
-            await socket.close(BAD_QUERY, str(exc)[:REASON_MAX])
+            await socket.close(BAD_QUERY, close_reason(str(exc)))
             return
         earlier = self._calls.get(device)
         if self._ending or (earlier is None and len(self._calls) >= CALLS_MAX):

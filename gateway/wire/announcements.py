@@ -12,6 +12,8 @@ _Text = TypeVar("_Text", bound="SpokenText")
 
 TTL_MAX_S = 86_400
 """A day: what is to be said later than that is a calendar's to keep."""
+NAMES_MAX = 256
+"""Names in one request: each is looked up, and told of in the answer."""
 
 
 class SpokenText(IncomingMessage):
@@ -46,7 +48,11 @@ def _as_list(names: object) -> object:
 class AnnouncementRequest(SpokenText):
     """A text for several devices: ids in any spelling, `group:<name>`, or `all`."""
 
-    to: Annotated[list[Annotated[str, StringConstraints(min_length=1)]], BeforeValidator(_as_list), Field(min_length=1)]
+    to: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1)]],
+        BeforeValidator(_as_list),
+        Field(min_length=1, max_length=NAMES_MAX),
+    ]
 
 
 def parse_text(payload: bytes, max_chars: int) -> SpokenText:

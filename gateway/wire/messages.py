@@ -254,8 +254,8 @@ def state_json(
             and {
                 "turn": last.turn,
                 "outcome": last.outcome,
-                "heard": _shortened(last.heard),
-                "said": _shortened(last.said),
+                "heard": shortened(last.heard),
+                "said": shortened(last.said),
                 "total_ms": last.timings.total,
                 "first_audio_ms": last.timings.first_audio_out,
             },
@@ -263,11 +263,11 @@ def state_json(
     )
 
 
-def _shortened(text: str) -> str:
-    """`text` within `STATE_TEXT_BYTES`, so that a device with a packet of 4096 bytes can read its state."""
+def shortened(text: str) -> str:
+    """`text` as it can be sent, within `STATE_TEXT_BYTES`: a device with a packet of 4096 bytes can read its state."""
     data = text.encode(errors="replace")
     if len(data) <= STATE_TEXT_BYTES:
-        return text
+        return data.decode()
     return data[: STATE_TEXT_BYTES - len("…".encode())].decode(errors="ignore") + "…"
 
 
@@ -281,7 +281,7 @@ def _done(record: TurnRecord) -> dict[str, Any]:
         "timings_ms": asdict(record.timings),
         "audio": asdict(record.link),
         "kind": record.kind,
-        "heard": _shortened(record.heard),
+        "heard": shortened(record.heard),
         "error": record.error,
     }
 
