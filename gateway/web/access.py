@@ -30,10 +30,11 @@ _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
 class Access:
-    """Judges requests. `token` None lets in whoever is on this machine."""
+    """Judges requests. `token` None lets in whoever is on this machine; cookies are made with `cookie_key`."""
 
-    def __init__(self, token: str | None) -> None:
+    def __init__(self, token: str | None, cookie_key: str) -> None:
         self._token = token.encode() if token is not None else None
+        self._cookie_key = cookie_key.encode()
         self._tries: OrderedDict[str, SlidingWindow] = OrderedDict()
         self.refused = 0
         """Wrong tokens."""
@@ -93,7 +94,7 @@ class Access:
 
     def cookie(self) -> str:
         """What the browser of whoever knows the token keeps instead of it: good for as long as the token is."""
-        return hmac.new(self._token or b"", b"logged in at the page", sha256).hexdigest()
+        return hmac.new(self._cookie_key, b"logged in with " + (self._token or b""), sha256).hexdigest()
 
     def _check_host(self, connection: HTTPConnection) -> None:
         host = connection.headers.get("host", "")

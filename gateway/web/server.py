@@ -20,6 +20,7 @@ from gateway.web.guard import Guard
 from gateway.web.metrics import Metrics
 from gateway.web.services import WebServices
 from gateway.web.talk import Talk
+from gateway.web.token import cookie_key
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class WebServer:
         metrics = Metrics(services.live)
         for listener in (metrics, self._feed, self._door):
             services.events.listen(listener)
-        access = Access(token)
+        access = Access(token, "" if token is None else cookie_key(settings.data_dir))
         connections = Connections()
         app = application(services, access, self._feed, self._door, self._talk, metrics, connections)
         self._server = _Server(

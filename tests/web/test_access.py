@@ -87,6 +87,20 @@ async def test_a_cookie_is_of_no_use_after_the_token_has_changed(locked: Site, s
     assert answer.status_code == 401
 
 
+async def test_a_cookie_outlives_a_restart_and_cannot_be_made_of_a_token_that_was_guessed(
+    start_site: StartSite, tmp_path: Path
+) -> None:
+    site = await start_site(web_token=TOKEN)
+    await site.http.post("/login", json={"token": TOKEN})
+    cookie = {"Cookie": f"voice_gateway={site.http.cookies.get('voice_gateway')}"}
+    await site.gateway.__aexit__(None, None, None)
+    again = await start_site(web_token=TOKEN)
+    assert (await again.http.get("/api/devices", headers=cookie)).status_code == 200
+    # Whoever has a gateway of their own can make it take any token, and see its cookie.
+    other = await start_site(web_token=TOKEN, data_dir=tmp_path / "other", mqtt_client_id="other")
+    assert (await other.http.get("/api/devices", headers=cookie)).status_code == 401
+
+
 @pytest.mark.parametrize(("given", "right"), [("contraseña €", True), ("contrasena", False)])
 async def test_a_token_of_any_characters_is_compared(start_site: StartSite, given: str, right: bool) -> None:
     site = await start_site(web_token="contraseña €")
