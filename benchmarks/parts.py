@@ -60,10 +60,11 @@ async def serve_gateway(args: argparse.Namespace) -> None:
     """
     from benchmarks.instant import instant_engines
     from benchmarks.realistic import realistic_engines
-    from gateway.app import Gateway, keep_what_was_started
+    from gateway.app import Gateway
     from gateway.config import Settings
     from gateway.engines.choosing import MINIATURE_MODEL
     from gateway.engines.registry import Engines
+    from gateway.serving import keep_what_was_started
 
     settings = Settings(
         mqtt_url=args.url,

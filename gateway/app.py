@@ -1,10 +1,8 @@
 """The composition root: builds the parts in order, and stops them in reverse."""
 
 import asyncio
-import gc
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Coroutine, Mapping
@@ -20,17 +18,17 @@ from gateway.broker.mqtt import MqttBroker
 from gateway.broker.protocol import Incoming, Subscription, Will
 from gateway.broker.url import BrokerKind, BrokerUrl, parse_broker_url
 from gateway.config import Settings, database_url
-from gateway.engines.clips import CLIP_TEXTS, clip
+from gateway.discovery_setup import make_discovery
+from gateway.engines.clips import clip
 from gateway.engines.registry import Engines, build, choose
 from gateway.engines.vad import SpeechDetector
 from gateway.errors import BrokerUnavailable, StoreError
 from gateway.events import Events
 from gateway.operations import Operations
-from gateway.personalities import Personalities, Target
 from gateway.pipeline.encoder_stock import EncoderStock
 from gateway.pipeline.speculation import SpeculationCounts
 from gateway.pipeline.turn_request import TurnServices
-from gateway.reports.discovery import BOARDS_MAX, Choices, DiscoveryPublisher
+from gateway.reports.discovery import DiscoveryPublisher
 from gateway.reports.home_assistant import Discovery
 from gateway.reports.live import DeviceState, LiveState
 from gateway.reports.logs import LogListener
@@ -41,7 +39,7 @@ from gateway.requests import Requests
 from gateway.session import SessionServices
 from gateway.sessions import Sessions
 from gateway.store import Store
-from gateway.values import DeviceAddress, DeviceId
+from gateway.values import DeviceAddress
 from gateway.web.address import WebAddress, web_address
 from gateway.web.token import token_file, web_token
 from gateway.wire.topics import OFFLINE, ONLINE, UPLINK, Leaf, Topics
@@ -83,6 +81,7 @@ class Gateway:
         self._speculation = SpeculationCounts()
         self._declared_offline = asyncio.Event()
         self._embedded: EmbeddedBroker | None = None
+        self._discovery: DiscoveryPublisher | None = None
         self._web: WebServer | None = None
         self._stack = AsyncExitStack()
         self.notes: list[str] = []
@@ -171,7 +170,11 @@ class Gateway:
         )
         self._events.listen(LogListener(with_text=settings.log_text))
         self._events.listen(self._publisher)
-        self._discovery = await self._make_discovery()
+        if self._entities is not None:
+            self._discovery = await make_discovery(
+                settings, self._store, self._broker, self._entities, self._events.emit
+            )
+            self._events.listen(self._discovery)
         self._sessions = Sessions(
             SessionServices(
                 turns=TurnServices(
@@ -267,30 +270,6 @@ class Gateway:
             device = DeviceAddress(session.session_id, session.spelling)
             states.append(DeviceState(device, last=turns[-1] if turns else None))
         return LiveState(self.settings.sessions_max, stored.latencies_ms, reversed(states))
-
-    async def _make_discovery(self) -> DiscoveryPublisher | None:
-        """What keeps Home Assistant told, of devices of earlier runs too; None if it is not to be told."""
-        settings = self.settings
-        if self._entities is None:
-            return None
-        personalities = Personalities(settings, self._store)
-
-        async def chosen(device: DeviceId) -> tuple[str, str]:
-            return (await personalities.show(Target(device))).assistant
-
-        async def known(device: DeviceId) -> bool:
-            return await self._store.session(device) is not None
-
-        said = (*settings.personas.values(), *settings.groups.values(), *settings.devices.values())
-        languages = {*CLIP_TEXTS, settings.language, *(one.language for one in said if one.language)}
-        choices = Choices(sorted(languages), tuple(settings.personas), chosen, known)
-        earlier = [
-            (DeviceAddress(one.session_id, one.spelling), one.device_info)
-            for one in await self._store.sessions(BOARDS_MAX)
-        ]
-        publisher = DiscoveryPublisher(self._broker, self._entities, choices, self._events.emit, earlier)
-        self._events.listen(publisher)
-        return publisher
 
     def _start_task(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -412,48 +391,3 @@ class Gateway:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def keep_what_was_started() -> None:
-    """Let the garbage collector pass over what there is now. The modules and models of a started gateway are some
-    190,000 objects that stay; to look through them took 60 to 140 ms each time, with every device waiting."""
-    gc.collect()
-    gc.freeze()
-
-
-def stop_signal() -> asyncio.Event:
-    """Return what is set by SIGTERM or SIGINT from now on. A second signal ends the process."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def told_to_stop() -> None:
-        stop.set()
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(signal_number)
-            # Whoever asks twice does not want to wait any longer, not even for a busy event loop.
-            signal.signal(signal_number, lambda number, _frame: os._exit(128 + number))
-
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, told_to_stop)
-    return stop
-
-
-async def serve(settings: Settings, *, environ: Mapping[str, str] | None = None) -> None:
-    """Run the gateway until SIGTERM or SIGINT, then end running turns and return. A second signal ends the process.
-
-    Raises:
-        ConfigurationError: something cannot work as configured.
-    """
-    stopped = asyncio.create_task(stop_signal().wait(), name="wait for a signal")
-    async with AsyncExitStack() as stack:
-        starting = asyncio.create_task(stack.enter_async_context(Gateway(settings, environ=environ)), name="start")
-        # A signal while models load ends the start as well.
-        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            starting.cancel()
-            await asyncio.wait({starting})
-            return
-        keep_what_was_started()
-        print(starting.result().banner(), flush=True)  # noqa: T201 - the command's output
-        await stopped
-        log.info("stopping")

@@ -43,9 +43,9 @@ def demo(
 
     A broker, a database and the gateway are started for it alone.
     """
-    from gateway.app import stop_signal
     from gateway.cli.demonstration import Demonstration
     from gateway.reports.logs import configure
+    from gateway.serving import stop_signal
 
     settings = loaded.settings
     configure(settings.log_format, settings.log_level if verbose else "WARNING")

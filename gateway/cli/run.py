@@ -21,8 +21,8 @@ def register(app: typer.Typer) -> None:
 @takes_settings()
 def run(loaded: Loaded) -> None:
     """Serve devices until Ctrl-C or SIGTERM. Each option is a setting; docs/configuration.md explains them."""
-    from gateway.app import serve
     from gateway.reports.logs import configure
+    from gateway.serving import serve
 
     settings = loaded.settings
     configure(settings.log_format, settings.log_level)
