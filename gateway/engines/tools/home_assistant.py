@@ -19,7 +19,8 @@ from gateway.engines.tools.protocol import ToolContext
 from gateway.errors import ToolFailed
 
 ENTITIES_MAX: Final = 100
-"""Entities that a model is told of by name; more cost it more time than they help."""
+"""Entities that a model is told of at once; more cost it more time than they help. It is told how many more there are,
+and may ask for them by their ids."""
 AT_ONCE_MAX: Final = 20
 """Entities that one call may change."""
 DAYS: Final = 3
@@ -42,7 +43,7 @@ class HomeAssistant:
         self._patterns = settings.home_assistant_entities
         self._weather = settings.home_assistant_weather
         self._client: HomeAssistantClient | None = None
-        self._names: dict[str, str] = {}
+        self._names: list[str] = []
         self._known_at = float("-inf")
         self._specs: tuple[ToolSpec, ...] = ()
 
@@ -115,10 +116,17 @@ class HomeAssistant:
 
     def _remember(self, states: Sequence[Mapping[str, Any]]) -> None:
         self._known_at = time.monotonic()
-        names = {state["entity_id"]: described(state, with_state=False) for state in states[:ENTITIES_MAX]}
+        names = _at_most([described(state, with_state=False) for state in states])
         if names != self._names:
             self._names = names
             self._specs = self._make_specs()
+            if len(states) > ENTITIES_MAX:
+                _log.warning(
+                    "home_assistant_entities allows %d entities: the model is told %d of them by name, and that there"
+                    " are more",
+                    len(states),
+                    ENTITIES_MAX,
+                )
 
     def _may_use(self, entity: str) -> bool:
         return any(fnmatchcase(entity, pattern) for pattern in self._patterns)
@@ -126,7 +134,7 @@ class HomeAssistant:
     def _make_specs(self) -> tuple[ToolSpec, ...]:
         specs: list[ToolSpec] = []
         if self._patterns:
-            there = "; ".join(self._names.values()) or "ask home_states"
+            there = "; ".join(self._names) or "ask home_states"
             entities = {"type": "array", "items": {"type": "string"}, "description": "ids, such as light.kitchen"}
             specs += [
                 ToolSpec(
@@ -191,7 +199,7 @@ class HomeAssistant:
         told = [described(state) for state in states if not wanted or state["entity_id"] in wanted]
         if not told:
             raise ToolFailed("there is no such thing in the home")
-        return "\n".join(told[:ENTITIES_MAX])
+        return "\n".join(_at_most(told))
 
     async def _control(self, arguments: Mapping[str, Any]) -> str:
         entities = self._entities(arguments, required=True)
@@ -237,3 +245,8 @@ class HomeAssistant:
         if refused := [entity for entity in entities if not self._may_use(entity)]:
             raise ToolFailed(f"{', '.join(refused)} may not be used")
         return list(dict.fromkeys(entities))
+
+
+def _at_most(told: Sequence[str]) -> list[str]:
+    more = len(told) - ENTITIES_MAX
+    return [*told[:ENTITIES_MAX], *([f"and {more} more"] if more > 0 else [])]

@@ -102,6 +102,16 @@ class TestByServices(ToolboxConformance):
         await toolbox.prepare()
         assert "light.cellar" in {spec.name: spec.description for spec in toolbox.specs}["home_control"]
 
+    async def test_the_model_is_told_that_there_are_more_than_it_is_told_of(
+        self, make: Make, home: HomeAssistantServer
+    ) -> None:
+        home.states = {f"light.lamp_{n}": {"entity_id": f"light.lamp_{n}", "state": "on"} for n in range(107)}
+        toolbox = await make(home_assistant_entities=ALLOWED)
+        assert all("light.lamp_99; and 7 more" in spec.description for spec in toolbox.specs)
+        assert (await toolbox.call("home_states", {}, CONTEXT)).endswith("light.lamp_99: on\nand 7 more")
+        one = {"entity_ids": ["light.lamp_106"]}
+        assert await toolbox.call("home_states", one, CONTEXT) == "light.lamp_106: on"
+
     async def test_tells_the_weather_and_as_many_days_as_are_asked_for(self, toolbox: HomeAssistant) -> None:
         told = json.loads(await toolbox.call("home_weather", {"days": 1}, CONTEXT))
         assert told["now"] == {"condition": "rainy", "temperature": 9.5, "temperature_unit": "°C", "humidity": 88}
