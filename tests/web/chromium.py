@@ -22,8 +22,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-PATIENCE_S = 20.0
-LOAD_S = 60
+PATIENCE_S = 45.0
+LOAD_S = 120
 POLL_S = 0.05
 DESKTOP, PHONE = (1280, 900), (390, 844)
 

@@ -9,6 +9,9 @@ from gateway.web.application import STATIC
 from tests.web.chromium import Browser
 from tests.web.conftest import Site
 
+pytestmark = pytest.mark.timeout(400)
+"""A browser on a busy machine is slow; what waits in these tests gives up before."""
+
 RESAMPLE = """
 const { Resampler } = await import("/static/js/talk/resampler.js");
 const [rate, frequency, cuts] = values;

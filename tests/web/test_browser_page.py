@@ -12,6 +12,9 @@ from tests.fakes.openai_server import OpenAIServer, Status
 from tests.web.chromium import DESKTOP, PATIENCE_S, PHONE, Browser
 from tests.web.conftest import Site, StartSite
 
+pytestmark = pytest.mark.timeout(400)
+"""A browser on a busy machine is slow; what waits in these tests gives up before."""
+
 KITCHEN = {"v": 1, "name": "Kitchen", "max_packet": 4096, "buffer_ms": 3000, "language": "en"}
 ROW = "#devices li button"
 CHOSEN = "return [document.documentElement.lang, document.documentElement.dataset.theme]"

@@ -18,6 +18,9 @@ from tests.fakes.openai_server import OpenAIServer
 from tests.web.chromium import PHONE, Browser
 from tests.web.conftest import Site, StartSite
 
+pytestmark = pytest.mark.timeout(400)
+"""A browser on a busy machine is slow; what waits in these tests gives up before."""
+
 MODEL_S = 60.0
 """To load the recogniser and to recognise with it, on a busy machine."""
 QUIET_S = 3.0
