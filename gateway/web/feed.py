@@ -161,10 +161,10 @@ class Feed:
         """Keep nothing more for it."""
         self._pages.discard(page)
 
-    async def news(self, page: "Page", snapshot: Callable[[], Awaitable[dict[str, Any]]]) -> AsyncGenerator[str, None]:
-        """Yield as server-sent events what `snapshot` makes, then what happens since `page` was opened: the same may be
-        in both, and nothing is in neither."""
-        yield _message(await snapshot())
+    async def news(self, page: "Page", snapshot: dict[str, Any]) -> AsyncGenerator[str, None]:
+        """Yield as server-sent events `snapshot`, made since `page` was opened, then what happens since then: the same
+        may be in both, and nothing is in neither."""
+        yield _message(snapshot)
         while page.open:
             while page.waiting:
                 yield page.waiting.popleft()

@@ -108,7 +108,11 @@ def router(
     async def live() -> Response:
         """What happens, as server-sent events: first a snapshot of everything, then the news."""
         page = feed.open_page()
-        news = feed.news(page, snapshot)
+        try:
+            news = feed.news(page, await snapshot())
+        except BaseException:
+            feed.close_page(page)
+            raise
         headers = {"X-Accel-Buffering": "no"}
         return Stream(news, 200, headers, "text/event-stream", lambda: feed.close_page(page))
 

@@ -10,6 +10,7 @@ from gateway.values import DeviceAddress, DeviceId
 from gateway.web.feed import NEWS_WAITING, RUNNING_EVENTS, RUNNING_MAX, Feed
 
 KITCHEN = DeviceAddress(DeviceId("kitchen"), "kitchen")
+SNAPSHOT = {"type": "snapshot"}
 
 
 def make_feed() -> Feed:
@@ -19,20 +20,16 @@ def make_feed() -> Feed:
     return Feed(LiveState(10), statistics, lambda: True, lambda: datetime.now(UTC), with_text=False)
 
 
-async def snapshot() -> dict[str, Any]:
-    return {"type": "snapshot"}
-
-
 async def test_a_page_that_takes_no_news_is_let_go_and_the_others_are_not() -> None:
     feed = make_feed()
     deaf, awake = feed.open_page(), feed.open_page()
-    news = feed.news(awake, snapshot)
+    news = feed.news(awake, SNAPSHOT)
     assert "snapshot" in await anext(news)
     for turn in range(NEWS_WAITING + 1):
         feed(Listening(KITCHEN, turn))
         assert f'"turn": {turn},' in await anext(news)
     assert (feed.dropped, feed.pages) == (1, 1)
-    late = feed.news(deaf, snapshot)
+    late = feed.news(deaf, SNAPSHOT)
     assert "snapshot" in await anext(late)
     async with asyncio.timeout(10):
         assert [each async for each in late] == []

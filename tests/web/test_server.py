@@ -151,8 +151,10 @@ async def test_without_a_database_it_is_not_ready_and_the_other_figures_are_told
     after = await figures(site)
     assert after[("voice_store_answers",)] == 0
     assert after[("voice_broker_connected",)] == 1
-    refused = await site.http.get("/stats/sessions")
-    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_failed")
+    for path in ("/stats/sessions", "/api/live"):
+        refused = await site.http.get(path)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_failed")
+    assert (await figures(site))[("voice_pages",)] == 0
 
 
 async def test_every_figure_of_the_dashboard_exists(site: Site, provider: OpenAIServer) -> None:
