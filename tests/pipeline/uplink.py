@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 
-from gateway.pipeline.assemble import Assembler, AssemblyLimits, Closed, NeedsSpeechProbability, Opened, Step
+from gateway.errors import ErrorCode
+from gateway.pipeline.assemble import Assembler, AssemblyLimits, Closed, NeedsSpeechProbability, Opened, Rejected, Step
 from gateway.values import Gap, Utterance
 from gateway.wire import frame
 from gateway.wire.frame import Flag, Frame, FrameCodec
@@ -92,3 +93,13 @@ def opened(steps: list[Step]) -> list[int]:
 def heard(utterance: Utterance) -> bytes:
     """The PCM of an utterance, silence in its gaps."""
     return b"".join(bytes(2 * part.samples) if isinstance(part, Gap) else part for part in utterance.parts)
+
+
+def fault_codes(steps: list[Step]) -> list[ErrorCode]:
+    """Of what was refused, in the order of `steps`."""
+    return [step.fault.code for step in steps if isinstance(step, Rejected)]
+
+
+def in_order(frames: int) -> bytes:
+    """The audio of that many frames of `framed`."""
+    return b"".join(tone(seq + 1, PCM_20_MS) for seq in range(frames))
