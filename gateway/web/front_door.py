@@ -141,7 +141,7 @@ class FrontDoor:
             hint = "send a sound file: curl --data-binary @question.wav …"
             raise WebError(400, "bad_request", f"the body is empty; {hint}")
         if self._ending:
-            raise WebError(503, "busy", "the gateway is ending; ask again when it is back", _SOON)
+            raise self._is_ending()
         if len(self._asking) >= QUESTIONS_MAX:
             raise WebError(503, "busy", f"{QUESTIONS_MAX} questions are being answered; ask again", _SOON)
         try:
@@ -172,11 +172,18 @@ class FrontDoor:
         self._asking.discard(asking)
         asking.question.leave()
 
+    @staticmethod
+    def _is_ending() -> WebError:
+        return WebError(503, "busy", "the gateway is ending; ask again when it is back", _SOON)
+
     async def _recorded(self, asking: _Asking) -> None:
         await asyncio.wait({asking.record}, timeout=RECORD_WITHIN_S)
 
     async def _unanswered(self, asking: _Asking) -> Response:
         """There is nothing to hear: say in words why."""
+        if asking.question.turn is None:
+            # It ended before its turn, of which there will be no record.
+            raise self._is_ending()
         await self._recorded(asking)
         if asking.record.done() and asking.record.result().outcome is Outcome.INTERRUPTED:
             message = "another question of this device, or an abort, interrupted it"

@@ -1,7 +1,11 @@
 """Questions over HTTP."""
 
 import asyncio
+import contextlib
+import itertools
+import sqlite3
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -273,3 +277,26 @@ async def test_questions_end_with_the_gateway(start_site: StartSite, provider: O
         await provider.chat.arrived.get()
         await site.gateway.__aexit__(None, None, None)
     assert (await asking).status_code >= 400
+
+
+async def test_questions_that_have_not_begun_are_told_that_the_gateway_ends(
+    start_site: StartSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.web.server.STOP_WITHIN_S", PATIENCE_S)
+    monkeypatch.setattr("gateway.web.front_door.RECORD_WITHIN_S", 2 * PATIENCE_S)
+    site = await start_site()
+    question = sound_file(spoken(1))
+    database = sqlite3.connect(tmp_path / "gateway.db")
+    with contextlib.closing(database):
+        # The first one's conversation cannot be opened, and the others wait behind it.
+        database.execute("BEGIN IMMEDIATE")
+        asking = [
+            asyncio.create_task(site.http.post("/process/kitchen", content=question)) for _ in range(QUESTIONS_MAX + 1)
+        ]
+        done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_S)
+        assert [each.result().json()["error"]["code"] for each in done] == ["busy"]
+        ending = asyncio.create_task(site.gateway.__aexit__(None, None, None))
+        told = [await each for each in itertools.islice(asyncio.as_completed(waiting), QUESTIONS_MAX - 1)]
+        database.rollback()
+    await ending
+    assert {(each.status_code, each.json()["error"]["code"]) for each in told} == {(503, "busy")}
