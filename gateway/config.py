@@ -23,6 +23,7 @@ from gateway.settings_values import (
     check_personas,
     check_root_topic,
     check_timezone,
+    check_weather_entity,
     check_web_address,
     decode_list,
     decode_table,
@@ -50,6 +51,7 @@ DiscoveryPrefix = Annotated[str, AfterValidator(check_discovery_prefix)]
 RootTopic = Annotated[str, AfterValidator(check_root_topic)]
 TimeZone = Annotated[str, AfterValidator(check_timezone)]
 EntityPattern = Annotated[str, AfterValidator(check_entity_pattern)]
+WeatherEntity = Annotated[str, AfterValidator(check_weather_entity)]
 McpServer = Annotated[str, AfterValidator(check_mcp_server)]
 WebAddress = Annotated[str, AfterValidator(check_web_address)]
 EndOfSpeech = Annotated[str, BeforeValidator(check_end_of_speech)]
@@ -149,8 +151,8 @@ class Settings(BaseSettings):
         description="Entities that the chat model may read and switch, such as light.* or switch.fan; none: it asks"
         " Home Assistant's own agent, which knows what is exposed to Assist",
     )
-    home_assistant_weather: str = Field(
-        "", pattern=r"^(weather\.[a-z0-9_]+)?$", description="Weather entity for the forecast, such as weather.home"
+    home_assistant_weather: WeatherEntity = Field(
+        "", description="Weather entity for the forecast, such as weather.home"
     )
     home_assistant_agent: str = Field("", description="Conversation agent of Home Assistant; empty: its default one")
     mcp_servers: Annotated[tuple[McpServer, ...], BeforeValidator(decode_list)] = Field(

@@ -23,6 +23,7 @@ from gateway.settings_values import nearest
 ENV_PREFIX = Settings.model_config["env_prefix"]
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 """The environment variable that names the file; the one `GATEWAY_…` variable that is no setting."""
+_SERVER_NAME = re.compile(r"[A-Za-z0-9_-]{1,24}(?==)")
 
 
 class Source(StrEnum):
@@ -129,9 +130,13 @@ def find_config_file(environ: Mapping[str, str], config_file: Path | None = None
 
 
 def shown(name: str, value: object) -> str:
-    """Return `value` of the setting `name` as it may be shown: the addresses may hold a password, a token is one."""
+    """Return `value` of the setting `name` as it may be shown: the addresses may hold a password, a token is one, and
+    of MCP servers only the names are no secret."""
     if name.endswith("_token") and value:
         return "***"
+    if name == "mcp_servers":
+        servers = value if isinstance(value, tuple | list) else [value]
+        return ", ".join(f"{found[0]}=***" if (found := _SERVER_NAME.match(str(one))) else "***" for one in servers)
     if is_table(name):
         return to_json(value).decode()
     return hide_secrets(str(value)) if name.endswith("_url") else str(value)
@@ -210,6 +215,6 @@ def _wrong(details: ErrorDetails, origin: Origin) -> str:
         within = ".".join(map(str, details["loc"]))
         return f"{origin}: {within} is {details['input']!r}: {reason(details)}"
     why = str(details["ctx"]["error"]) if details["type"] == "value_error" else f"must be {allowed(name)}"
-    if is_table(name) and isinstance(details["input"], dict):
+    if is_table(name) and details["type"] == "value_error":
         return f"{origin}: {why}"
     return f"{origin} is {shown(name, details['input'])!r}: {why}"

@@ -50,7 +50,15 @@ def check_timezone(name: str) -> str:
 
 def check_root_topic(root: str) -> str:
     """Accept what may stand before every topic: names that can be published to, one or more levels of them."""
-    example = "write it like voice or home/voice"
+    return _check_levels(root, "write it like voice or home/voice")
+
+
+def check_discovery_prefix(prefix: str) -> str:
+    """Accept what may stand before the topics of discovery, or nothing."""
+    return _check_levels(prefix, "write it like homeassistant, or leave it empty") if prefix else prefix
+
+
+def _check_levels(root: str, example: str) -> str:
     if not all(root.split("/")):
         raise ValueError(f"has an empty level (nothing before, between or after a /): {example}")
     if any(character in root for character in "+#\0"):
@@ -132,6 +140,13 @@ def check_entity_pattern(pattern: str) -> str:
     return pattern
 
 
+def check_weather_entity(entity: str) -> str:
+    """Accept the id of a weather entity of Home Assistant, or nothing."""
+    if entity and not re.fullmatch(r"weather\.[a-z0-9_]+", entity):
+        raise ValueError("must be a weather entity, such as weather.home")
+    return entity
+
+
 def check_mcp_server(server: str) -> str:
     """Accept `name=URL` or `name=command`."""
     name, equals, where = server.partition("=")
@@ -143,11 +158,6 @@ def check_mcp_server(server: str) -> str:
     except ValueError as error:
         raise ValueError(f"the command of {name}: {error}") from None
     return server
-
-
-def check_discovery_prefix(prefix: str) -> str:
-    """Accept what may stand before the topics of discovery, or nothing."""
-    return check_root_topic(prefix) if prefix else prefix
 
 
 def decode_list(value: object) -> object:

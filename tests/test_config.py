@@ -262,6 +262,7 @@ def test_what_the_database_keeps_counts_before_the_configuration(tmp_path: Path)
         ("[groups.all]", "'all' is no group"),
         ('[groups.a]\ngroups = ["b"]', "a: a group is not in groups itself"),
         ('[personas.ana]\npersona = "eva"', "ana: a persona has no persona and no groups itself"),
+        ('personas = \'{"ana": {"persona": "eva"}}\'', "personas in {file}: ana: a persona has no persona"),
         ("devices = 5", "devices in {file} is '5': must be a table of tables"),
         ('devices = "kitchen"', "a table is written as JSON"),
     ],
@@ -286,6 +287,26 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
 )
 def test_a_password_is_never_repeated(toml: str, tmp_path: Path) -> None:
     assert "hunter2" not in mistakes(tmp_path, toml=toml)
+
+
+@pytest.mark.parametrize("servers", ['["Files=env KEY=hunter2 x"]', "files=env KEY=hunter2 x", '["http://x/hunter2"]'])
+def test_what_starts_an_mcp_server_is_never_repeated(servers: str, tmp_path: Path) -> None:
+    """It may hold a key."""
+    told = mistakes(tmp_path, environ={"GATEWAY_MCP_SERVERS": servers})
+    assert "hunter2" not in told
+    assert "GATEWAY_MCP_SERVERS" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "example"),
+    [
+        ("home_assistant_weather", "home", "such as weather.home"),
+        ("home_assistant_discovery", "a/#", "write it like homeassistant"),
+        ("root_topic", "a/#", "write it like voice"),
+    ],
+)
+def test_what_is_right_is_told_by_an_example(name: str, wrong: str, example: str, tmp_path: Path) -> None:
+    assert example in mistakes(tmp_path, cli={name: wrong})
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def _check(settings: Settings) -> None:
         lambda: named_engines(Stage.STT, settings.stt),
         lambda: named_engines(Stage.LLM, settings.llm),
         lambda: named_engines(Stage.TTS, settings.tts),
+        lambda: settings.tools.strip() == "none" or named_engines(Stage.TOOLS, settings.tools),
         lambda: parse_broker_url(settings.mqtt_url),
         lambda: Store(database_url(settings)),
     ):
@@ -79,13 +80,19 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError("\n".join(wrong))
 
 
+def _for_json(name: str, value: object) -> object:
+    if isinstance(value, list):
+        return [shown(name, one) for one in value]
+    return shown(name, value) if isinstance(value, str) else value
+
+
 def _as_data(loaded: Loaded) -> dict[str, object]:
     values = loaded.settings.model_dump(mode="json")
     return {
         "file": str(loaded.file) if loaded.file else None,
         "settings": {
             name: {
-                "value": shown(name, value) if isinstance(value, str) else value,
+                "value": _for_json(name, value),
                 "source": str(origin.source),
                 "spelling": origin.spelling if origin.source is not Source.DEFAULT else None,
             }

@@ -143,6 +143,7 @@ def find_engine(stage: Stage, name: str) -> EngineSpec:
     engines = engines_of(stage)
     if name in engines:
         return engines[name]
+    words = "auto, none" if stage is Stage.TOOLS else "auto"
     nearest = difflib.get_close_matches(name, engines, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"there are: auto, {', '.join(engines)}"
+    hint = f"did you mean {nearest[0]}?" if nearest else f"there are: {words}, {', '.join(engines)}"
     raise ConfigurationError(f"{STAGE_LABELS[stage]} has no engine {name!r}; {hint}")

@@ -48,8 +48,10 @@ async def test_of_a_table_that_is_shown_which_is_set(cli: CommandLine) -> None:
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
 async def test_passwords_are_hidden(cli: CommandLine, form: list[str]) -> None:
     addresses = ["--mqtt-url", "mqtt://me:hunter2@host", "--database-url", "postgresql://me:hunter2@host/db"]
-    told = await cli("config", *addresses, *form)
+    servers = ["--mcp-servers", "files=env KEY=hunter2 server"]
+    told = await cli("config", *addresses, *servers, *form)
     assert "hunter2" not in told.out
+    assert "files=***" in told.out
     assert "mqtt://me:***@host" in told.out
 
 

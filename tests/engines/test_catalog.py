@@ -37,6 +37,7 @@ def test_choosing_imports_no_engine() -> None:
         (Stage.TTS, "espeak-ng", "did you mean espeak?"),
         (Stage.LLM, "open-ai", "did you mean openai?"),
         (Stage.LLM, "zzz", "there are: auto, openai, home-assistant, offline"),
+        (Stage.TOOLS, "zzz", "there are: auto, none, clock, home-assistant, mcp"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(stage: Stage, name: str, hint: str) -> None:
