@@ -6,6 +6,7 @@ names (DNS rebinding) still shows in `Host`.
 """
 
 import hmac
+import ipaddress
 from collections import OrderedDict
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -79,7 +80,7 @@ class Access:
         """
         if self._token is None:
             return
-        address = connection.client.host if connection.client is not None else ""
+        address = _household(connection.client.host) if connection.client is not None else ""
         tries = self._tries.pop(address, None) or SlidingWindow(TRIES, TRIES_WINDOW_S)
         self._tries[address] = tries
         if len(self._tries) > ADDRESSES_WATCHED:
@@ -117,6 +118,17 @@ def _bearer(connection: HTTPConnection) -> str | None:
     kind, _, token = connection.headers.get("authorization", "").partition(" ")
     # Headers are bytes, which were taken for Latin-1.
     return token.strip().encode("latin-1").decode(errors="replace") if kind.lower() == "bearer" else None
+
+
+def _household(address: str) -> str:
+    """Whose address that is: of IPv6, everybody has as many as there are in a /64."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if ip.version == 4 or ip.ipv4_mapped is not None:
+        return address
+    return str(ipaddress.ip_network((int(ip), 64), strict=False))
 
 
 def _hostname(host: str) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from starlette.requests import HTTPConnection
 
 from gateway.provisioning.certificates import make_authority, make_server
-from gateway.web.access import TRIES
+from gateway.web.access import TRIES, Access
+from gateway.web.errors import WebError
 from tests.e2e.speech import sound_file, spoken
 from tests.web.conftest import Site, StartSite
 
@@ -120,6 +122,28 @@ async def test_guessing_is_slowed_down(locked: Site) -> None:
     ):
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_tries")
         assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("addresses", "refused"),
+    [
+        ("2001:db8:0:1::{}", True),
+        ("fe80::{}%eth0", True),
+        ("2001:db8:0:{}::1", False),
+        ("192.0.2.{}", False),
+        ("::ffff:192.0.2.{}", False),
+    ],
+)
+def test_who_has_many_addresses_guesses_no_faster(addresses: str, refused: bool) -> None:
+    access = Access(TOKEN, "key")
+    codes = []
+    for number in range(1, TRIES + 2):
+        client = (addresses.format(number), 40_000)
+        connection = HTTPConnection({"type": "http", "headers": [], "client": client})
+        with pytest.raises(WebError) as told:
+            access.check_token("guess", connection, now=1.0)
+        codes.append(told.value.code)
+    assert codes == ["login_failed"] * TRIES + ["too_many_tries" if refused else "login_failed"]
 
 
 async def test_beyond_this_machine_a_token_is_made_and_kept(start_site: StartSite, tmp_path: Path) -> None:
