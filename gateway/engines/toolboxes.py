@@ -30,8 +30,9 @@ class Toolboxes:
         self._timeout_s = timeout_s
         self._counts: dict[str, CallCounts] = {}
         self._preparing: dict[str, asyncio.Task[None]] = {}
+        self._told_left_out = 0
         self.left_out = 0
-        """Functions of the last turn that were too many, or had the name of another."""
+        """How often a function was not offered in a turn, as there were too many or one of that name already."""
 
     def for_turn(self, allowed: Sequence[str] | None, context: ToolContext) -> TurnTools:
         """Return what may be done in a turn of the device `context`, once `TurnTools.allow` is called.
@@ -52,9 +53,10 @@ class Toolboxes:
                     left_out += 1
                     continue
                 functions[spec.name] = (toolbox, spec)
-        if left_out and left_out != self.left_out:
+        if left_out and left_out != self._told_left_out:
             _log.warning("%d functions of the tools are left out: more than %d, or twice", left_out, FUNCTIONS_MAX)
-        self.left_out = left_out
+        self._told_left_out = left_out
+        self.left_out += left_out
         return TurnTools(functions, may_use, context, self._timeout_s, self._counts_of)
 
     def prepare(self) -> None:

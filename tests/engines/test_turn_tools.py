@@ -207,6 +207,10 @@ async def test_a_name_is_given_once_and_too_many_functions_are_left_out() -> Non
     toolboxes = Toolboxes([Lamp(), Lamp(), many])
     assert len(toolboxes.for_turn(None, CONTEXT).specs) == FUNCTIONS_MAX
     assert toolboxes.left_out == 2 + 5 + 2
+    toolboxes.for_turn((), CONTEXT)
+    assert toolboxes.left_out == 2 + 5 + 2  # a counter: it never falls
+    toolboxes.for_turn(None, CONTEXT)
+    assert toolboxes.left_out == 2 * (2 + 5 + 2)
 
 
 async def test_work_of_an_engine_itself_is_done_once_and_only_where_it_may_be(toolboxes: Toolboxes) -> None:
