@@ -25,7 +25,7 @@ def statistics_report(
     """Return the payload of the statistics topic: what docs/protocol.md lists, and how the engines are.
 
     `notes` say what a person should know of them; `speculation` what working ahead was good for; `tools` which of
-    them were called how often; `dropped` counts what reached a bound, by the name of the bound; `uptime_s` is in seconds.
+    them were called how often; `dropped` counts what reached a bound, by the name of the bound.
     """
     return {
         "total_sessions": stored.total_sessions,
