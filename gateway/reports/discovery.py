@@ -198,6 +198,10 @@ class DiscoveryPublisher:
                 anew = self._due.pop(device)
                 try:
                     await self._tell(device, anew=anew)
+                except asyncio.CancelledError:
+                    # In the middle of it: `stop` has to go on.
+                    self._mark(device)
+                    raise
                 except Exception:
                     # Whatever one device makes us say, the others are told of all the same.
                     log.exception("%s could not be told to Home Assistant", device)
@@ -205,15 +209,18 @@ class DiscoveryPublisher:
     async def _tell(self, device: DeviceId, *, anew: bool) -> None:
         """Bring what the broker keeps of a device to what it is."""
         wanted = self._wanted(device)
-        before = self._published.pop(device, {})
-        left = {topic for topic, owner in self._there.items() if owner == device} | before.keys()
-        if wanted:
-            self._published[device] = wanted
+        published = self._published.setdefault(device, {})
+        left = {topic for topic, owner in self._there.items() if owner == device} | published.keys()
+        # One by one, as this may be broken off; and before each is on its way, as what comes back of it is no news.
         for topic in left - wanted.keys():
+            published.pop(topic, None)
             await self._publish(topic, b"")
-        for topic, payload in tuple(wanted.items()):
-            if anew or before.get(topic) != payload:
+        for topic, payload in wanted.items():
+            if anew or published.get(topic) != payload:
+                published[topic] = payload
                 await self._publish(topic, payload)
+        if not published:
+            self._published.pop(device, None)
         if device in self._boards:
             await self._tell_choice(self._boards[device].device)
 

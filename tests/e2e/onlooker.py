@@ -58,6 +58,14 @@ class Onlooker:
             lambda: f"no message {index} on {topic}",
         )
 
+    async def erased(self, part: str) -> Incoming:
+        """Wait for the first empty message on a topic with `part` in it."""
+        return await self._signal.until(
+            lambda: next((each for each in self.messages if part in each.topic and not each.payload), None),
+            PATIENCE_S,
+            lambda: f"nothing with {part} in its topic was erased",
+        )
+
     async def json(self, topic: str, **fields: object) -> Any:
         """Wait for the first message on `topic` with these `fields`, and return its JSON."""
         return json.loads((await self.message(topic, **fields)).payload)

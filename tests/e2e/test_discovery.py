@@ -71,6 +71,20 @@ async def test_a_device_that_is_cleaned_up_is_taken_back_and_one_that_is_there_s
         assert not [topic for topic in left if "/gone-" in topic]
 
 
+async def test_a_gateway_that_ends_while_it_takes_a_device_back_goes_on_to_the_end(
+    start_gateway: StartGateway, start_device: StartDevice
+) -> None:
+    async with Mosquitto() as broker, Onlooker(broker.url, "#") as onlooker:
+        gateway = await start_gateway(mqtt_url=broker.url)
+        device = await start_device(gateway, "gone", hello={"v": 1, "rssi": -60})
+        await onlooker.message(of("gone", "signal"))
+        await device.stop()
+        await onlooker.publish("voice/gone/hello", b"", retain=True)
+        await onlooker.erased("/gone-")
+        await gateway.__aexit__(None, None, None)
+        assert not [topic for topic in await retained_topics(broker.url) if "/gone-" in topic]
+
+
 async def test_a_device_whose_hello_is_erased_is_taken_back(
     start_gateway: StartGateway, start_device: StartDevice
 ) -> None:

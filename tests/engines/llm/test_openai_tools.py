@@ -18,7 +18,7 @@ from tests.conformance.llm import whole
 from tests.conformance.tools import CONTEXT
 from tests.engines.test_turn_tools import PATIENT_S, Lamp
 from tests.fakes.http_server import Request, Response
-from tests.fakes.openai_server import Answer, Calls, OpenAIServer, Status, in_rounds, told
+from tests.fakes.openai_server import Answer, Calls, Content, OpenAIServer, Status, in_rounds, told
 
 
 @pytest.fixture
@@ -92,13 +92,13 @@ async def test_a_server_that_numbers_every_call_the_same_is_understood(
     engine: OpenAIChat, server: OpenAIServer, asked: ChatRequest, lamp: Lamp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.chat.answer = in_rounds(Calls(("switch", {"at": 1}), ("look", {"at": 2})), "Hecho.")
-    render = server.chat.render_calls
+    render = server.chat.render
 
-    def numbered_the_same(answer: Calls) -> Response:
-        response = render(answer)
+    def numbered_the_same(answer: Content, *, whole: bool) -> Response:
+        response = render(answer, whole=whole)
         return replace(response, pieces=tuple(piece.replace(b'"index": 1', b'"index": 0') for piece in response.pieces))
 
-    monkeypatch.setattr(server.chat, "render_calls", numbered_the_same)
+    monkeypatch.setattr(server.chat, "render", numbered_the_same)
     assert await whole(engine, asked) == "Hecho."
     assert lamp.done == ["switch", "look"]
 
