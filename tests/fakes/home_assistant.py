@@ -11,6 +11,7 @@ async with HomeAssistantServer() as home:
 
 import asyncio
 import json
+from abc import abstractmethod
 from typing import Any
 
 from tests.fakes.http_server import HttpServer, Request, Response, Route
@@ -37,8 +38,8 @@ class _Path(Route):
             return Response(400, {"Content-Type": "text/plain"}, (str(error).encode(),))
         return Response(200, {"Content-Type": "application/json"}, (json.dumps(body).encode(),), wait_for=self.wait_for)
 
-    def body(self, request: Request) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def body(self, request: Request) -> Any: ...
 
 
 class _Api(_Path):
