@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,10 @@ class Asker:
     The same for both sides, so that what it costs itself is in both.
     """
 
-    def __init__(self, url: str, root: str, name: str) -> None:
+    def __init__(self, url: str, root: str, name: str, first_turn: int = FIRST_DEVICE_TURN) -> None:
         topics = Topics(root)
         self._in = topics.device(name, Leaf.IN)
-        self._turn = FIRST_DEVICE_TURN
+        self._turn = first_turn
         self._first: tuple[float, int] | None = None
         self._ended = asyncio.Event()
         self._broker = MqttBroker(
@@ -149,7 +150,7 @@ async def measure(place: Place, sizes: tuple[LatencySizes, ...], profile: Path |
     url, tell = place.url, place.tell
     async with part("gateway", url=url, folder=place.folder / "data", profile=profile) as gateway:
         tell("warming up")
-        reply_bytes = await _warm_up(url)
+        reply_bytes = await warm_up(url, GATEWAY)
         async with part("echo", url=url, size=reply_bytes) as echo:
             parts = {GATEWAY: gateway, ECHO: echo}
             results = []
@@ -160,7 +161,8 @@ async def measure(place: Place, sizes: tuple[LatencySizes, ...], profile: Path |
                     one_round = {}
                     for root, process in parts.items():
                         before = (await process.ask("usage"))["cpu_s"]
-                        samples = await _ask_all(url, root, size, number)
+                        names = [f"round-{number}-{size.devices}-{index}" for index in range(size.devices)]
+                        samples = await ask_all(url, root, names, size, number)
                         cpu_s = (await process.ask("usage"))["cpu_s"] - before
                         one_round[root] = {
                             "p50_ms": percentile(samples, 0.50) * 1000,
@@ -172,9 +174,9 @@ async def measure(place: Place, sizes: tuple[LatencySizes, ...], profile: Path |
             return results
 
 
-async def _warm_up(url: str) -> int:
+async def warm_up(url: str, root: str) -> int:
     """Ask twice, so that everything is loaded that is loaded when first used; return the size of a first frame."""
-    asker = Asker(url, GATEWAY, "warm-up")
+    asker = Asker(url, root, "warm-up")
     await asker.start()
     await asker.ask()
     _, size = await asker.ask()
@@ -182,9 +184,12 @@ async def _warm_up(url: str) -> int:
     return size
 
 
-async def _ask_all(url: str, root: str, size: LatencySizes, seed: int) -> list[float]:
-    """Let the devices ask, each its questions in sequence; return the seconds of every question."""
-    askers = [Asker(url, root, f"round-{seed}-{size.devices}-{index}") for index in range(size.devices)]
+async def ask_all(url: str, root: str, devices: Sequence[str], size: LatencySizes, seed: int) -> list[float]:
+    """Let the `devices` ask, each as many questions as `size` says, one after the other; return the seconds of every
+    question. `seed` is the number of the round: a device may ask in several."""
+    # A number that it had a moment ago would be taken for a late copy.
+    first_turn = FIRST_DEVICE_TURN + seed * size.questions
+    askers = [Asker(url, root, device, first_turn) for device in devices]
     await asyncio.gather(*(asker.start() for asker in askers))
     waits: list[float] = []
 

@@ -69,6 +69,8 @@ async def serve_gateway(args: argparse.Namespace) -> None:
     settings = Settings(
         mqtt_url=args.url,
         data_dir=args.folder,
+        database_url=args.database,
+        cleanup_interval_h=0,  # what a filled database holds is of another year
         language="en",
         turns_per_minute=100_000,
         stt_queue=1000,
@@ -358,6 +360,7 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--url", default="")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--database", default="")
     parser.add_argument("--size", type=int)
     parser.add_argument("--root")
     parser.add_argument("--devices")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from peewee import Database
+
 from benchmarks.million import NOW
 from gateway.config import Settings
 from gateway.store import CachedAnswer, CacheLimits, Store
@@ -14,6 +16,7 @@ from gateway.values import DeviceAddress, Outcome, ReplyForm, Timings, TurnKind,
 from gateway.wire.frame import FIRST_GATEWAY_TURN, LAST_DEVICE_TURN
 
 T = TypeVar("T")
+Undo = Callable[[Database], None]
 
 SETTINGS = Settings()
 LIMITS = CacheLimits(SETTINGS.cache_ttl_s, SETTINGS.cache_session_entries, SETTINGS.cache_max_mb * 1024 * 1024)
@@ -27,14 +30,22 @@ BESIDE = ("session, recollect", "save_device_info", "statistics")
 """At a device's first message, at each `hello`, and every few seconds."""
 
 
+class RewoundStore(Store):
+    """A store that takes things back on its own connection. As soon as another one has written, SQLite forgets all that
+    it had at hand of the file; a gateway is the only one that writes to its database."""
+
+    async def rewind(self, undo: Undo) -> None:
+        await self._worker.run(undo)
+
+
 @dataclass
 class Side:
     """One database, and the devices that have turns in it, one after the other."""
 
-    store: Store
+    store: RewoundStore
     devices: Iterator[str]
-    afterwards: Callable[[], None] = lambda: None
-    """Done after each turn, and not timed."""
+    undo: Undo | None = None
+    """What takes back what a turn left; not timed."""
     numbers: Iterator[int] = field(default_factory=itertools.count)
     ms: dict[str, list[float]] = field(default_factory=dict)
     """What each call took, in milliseconds."""
@@ -52,7 +63,8 @@ class Side:
         await self._timed("record_turn", store.record_turn(record, conversation.epoch))
         keeping = store.cache_answer(device.id, conversation.epoch, asked, "en", ANSWER, LIMITS, now)
         await self._timed("cache_answer", keeping)
-        self.afterwards()
+        if self.undo is not None:
+            await store.rewind(self.undo)
 
     async def beside(self) -> None:
         """What is asked beside the turns."""

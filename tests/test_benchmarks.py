@@ -41,7 +41,14 @@ TINY: Sequence[Benchmark] = (
     ),
     Devices(quick=DevicesSizes({INSTANT: 2, OFFLINE: 1}, seconds=1.5, search_s=0.1)),
     Costs(quick=CostsSizes(windows=1, rounds=1)),
-    Storage(quick=StorageSizes(Filling(messages=400, talker=100, devices=20, cached=20), turns=3, earlier=1)),
+    Storage(
+        quick=StorageSizes(
+            Filling(messages=400, talker=100, devices=20, cached=20),
+            turns=3,
+            earlier=1,
+            whole=LatencySizes(devices=2, questions=1, rounds=1, pause_s=(0.0, 0.05)),
+        )
+    ),
 )
 """Every benchmark, with the least that it can be run with."""
 
