@@ -314,6 +314,7 @@ class Gateway:
 
     async def _greet(self) -> None:
         await self._broker.publish(self._topics.status, ONLINE, qos=1, retain=True)
+        self._publisher.connected()
         if self._discovery is not None:
             self._discovery.connected()
         log.info("gateway ready")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -68,7 +69,8 @@ class DiscoveryPublisher:
         self._emit = emit
         self._boards: dict[DeviceId, Board] = {}
         self._published: dict[DeviceId, dict[str, bytes]] = {}
-        self._there: dict[str, DeviceId] = {}
+        self._there: defaultdict[DeviceId, set[str]] = defaultdict(set)
+        self._there_count = 0
         self._chosen: dict[DeviceId, tuple[str, str]] = {}
         self._due: dict[DeviceId, bool] = {}
         self._strays_due = False
@@ -110,11 +112,8 @@ class DiscoveryPublisher:
         device = self._discovery.device_of(incoming.topic)
         if device is None:
             return False
-        if incoming.payload:
-            if len(self._there) < TOPICS_MAX:
-                self._there[incoming.topic] = DeviceId(device)
-        else:
-            self._there.pop(incoming.topic, None)
+        self._note_kept(DeviceId(device), incoming.topic, kept=bool(incoming.payload))
+        if not incoming.payload:
             self._note_erased(DeviceId(device), incoming.topic)
         return True
 
@@ -172,12 +171,24 @@ class DiscoveryPublisher:
             self._mark(device.id)
 
     def _take_back(self, device: DeviceId) -> None:
-        self._boards.pop(device, None)
-        self._mark(device)
+        # Not for each of the thousands that a clean-up may be of.
+        if self._boards.pop(device, None) or device in self._published or device in self._there:
+            self._mark(device)
 
     def _mark(self, device: DeviceId, *, anew: bool = False) -> None:
         self._due[device] = self._due.get(device, False) or anew
         self._wake.set()
+
+    def _note_kept(self, device: DeviceId, topic: str, *, kept: bool) -> None:
+        topics = self._there[device]
+        if kept and topic not in topics and self._there_count < TOPICS_MAX:
+            topics.add(topic)
+            self._there_count += 1
+        elif not kept and topic in topics:
+            topics.remove(topic)
+            self._there_count -= 1
+        if not topics:
+            del self._there[device]
 
     def _note_erased(self, device: DeviceId, topic: str) -> None:
         """Somebody has removed a device in Home Assistant, or cleaned up: it stays removed until it is heard of."""
@@ -210,7 +221,7 @@ class DiscoveryPublisher:
         """Bring what the broker keeps of a device to what it is."""
         wanted = self._wanted(device)
         published = self._published.setdefault(device, {})
-        left = {topic for topic, owner in self._there.items() if owner == device} | published.keys()
+        left = self._there.get(device, set()) | published.keys()
         # One by one, as this may be broken off; and before each is on its way, as what comes back of it is no news.
         for topic in left - wanted.keys():
             published.pop(topic, None)
@@ -251,7 +262,7 @@ class DiscoveryPublisher:
             await self._connected.wait()
             await asyncio.sleep(STRAYS_AFTER_S)
             self._connected.clear()
-            for device in {*self._there.values()}:
+            for device in [*self._there]:
                 try:
                     if device == GATEWAY or device in self._boards or not await self._choices.known(device):
                         self._mark(device)

@@ -13,9 +13,9 @@ from typing import Any
 
 from gateway.broker.protocol import Broker, Incoming
 from gateway.errors import BrokerUnavailable, StoreError
-from gateway.events import CLEANUP, Event, Failed, SessionsErased, TurnEnded
+from gateway.events import CLEANUP, Event, Failed, HelloSaid, PresenceChanged, SessionsErased, TurnEnded
 from gateway.reports.live import DeviceState, LiveState
-from gateway.values import parse_device_id
+from gateway.values import DeviceAddress, parse_device_id
 from gateway.wire.messages import event_json, state_json
 from gateway.wire.topics import RETAINED, Leaf, Topics
 
@@ -73,6 +73,7 @@ class Publisher:
         self._interval_s = interval_s
         self._now = now
         self._waiting: deque[_Telling] = deque()
+        self._erasing: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._waking: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
@@ -87,8 +88,15 @@ class Publisher:
         self._put(partial(self._event, event, at))
         if state is not None:
             self._put(partial(self._state, state, at))
-        if isinstance(event, SessionsErased):
-            self._erase(event)
+        match event:
+            case SessionsErased():
+                self._erase(event)
+            case HelloSaid():
+                self._keep(event.device, Leaf.HELLO)
+            case PresenceChanged():
+                self._keep(event.device, Leaf.ONLINE)
+        if state is not None:
+            self._keep(state.device, Leaf.STATE)
         self._changed.set()
 
     async def start(self) -> None:
@@ -114,11 +122,16 @@ class Publisher:
                 await self._publish_statistics_once()
                 await self._emptied.wait()
         except TimeoutError:
-            log.warning("%d events were not published before the end", len(self._waiting))
+            waiting = len(self._waiting) + len(self._erasing)
+            log.warning("%d events were not published before the end", waiting)
         for task in (publishing, *self._unacknowledged):
             task.cancel()
         await asyncio.wait({publishing, *self._unacknowledged})
         self._tasks = []
+
+    def connected(self) -> None:
+        """The broker has been reached: what is to be taken back there can be."""
+        self._wake.set()
 
     async def told(self) -> None:
         """Wait until what has been emitted so far is published, for at most `TOLD_S`: for what must come before the
@@ -162,13 +175,20 @@ class Publisher:
         return _Message(topic, payload, qos=1, retain=True)
 
     def _erase(self, event: SessionsErased) -> None:
-        """Take back what the broker keeps of conversations that are no more: their last words are in the state."""
+        """Take back what the broker keeps of conversations that are no more: their last words are in the state.
+
+        They may be as many as there are conversations, so all else goes first, and none of it is dropped."""
         for device in event.devices:
             gone = event.reason == CLEANUP
             if gone:
                 self._live.forget_presence(device)
             for leaf in RETAINED if gone else (Leaf.STATE,):
-                self._put(partial(_Message, self._topics.device(device.spelling, leaf), b"", qos=1, retain=True))
+                self._erasing[self._topics.device(device.spelling, leaf)] = None
+        self._wake_soon()
+
+    def _keep(self, device: DeviceAddress, leaf: Leaf) -> None:
+        """Something new was said on a topic: that is not what was to be taken back."""
+        self._erasing.pop(self._topics.device(device.spelling, leaf), None)
 
     def _put(self, telling: _Telling) -> None:
         if len(self._waiting) >= WAITING_MAX:
@@ -177,6 +197,9 @@ class Publisher:
                 log.warning("%d messages wait for the broker; dropped %d so far", WAITING_MAX, self.dropped)
             return
         self._waiting.append(telling)
+        self._wake_soon()
+
+    def _wake_soon(self) -> None:
         self._emptied.clear()
         if self._waking is None:
             # By a timer, not by the task: to wake it now, only to wait, would be before the first audio as well.
@@ -186,9 +209,12 @@ class Publisher:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            self._waking = None
-            while self._waiting:
-                message = self._made(self._waiting.popleft())
+            if self._waking is not None:
+                self._waking.cancel()
+                self._waking = None
+            # While the broker is away, what is to be taken back waits here: there it would push out what is to stay.
+            while self._waiting or (self._erasing and self._broker.connected):
+                message = self._next()
                 if message is None:
                     continue
                 if message.qos == 0:
@@ -202,9 +228,13 @@ class Publisher:
                 publishing.add_done_callback(self._note_acknowledged)
             self._note_if_emptied()
 
-    def _made(self, telling: _Telling) -> _Message | None:
+    def _next(self) -> _Message | None:
+        if not self._waiting:
+            topic = next(iter(self._erasing))
+            del self._erasing[topic]
+            return _Message(topic, b"", qos=1, retain=True)
         try:
-            return telling()
+            return self._waiting.popleft()()
         except Exception:
             # Whatever a device makes us say, the others go on hearing their events.
             self.dropped += 1
@@ -216,7 +246,7 @@ class Publisher:
         self._note_if_emptied()
 
     def _note_if_emptied(self) -> None:
-        if not self._waiting and not self._unacknowledged:
+        if not self._waiting and not self._erasing and not self._unacknowledged:
             self._emptied.set()
 
     async def _publish(self, message: _Message) -> None:
