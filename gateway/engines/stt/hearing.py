@@ -80,9 +80,9 @@ class Listener:
             assert hearing.rows is not None
             assert hearing.language is not None
             windows.append(Window(hearing.rows, hearing.language, token_limit(hearing.frames)))
-        for hearing, decoded in zip(hearings, self._whisper.decode(windows), strict=True):
+        for hearing, window, decoded in zip(hearings, windows, self._whisper.decode(windows), strict=True):
             hearing.rows = None
-            self._take(hearing, decoded)
+            self._take(hearing, window, decoded)
 
     def _prepare(self, hearing: Hearing) -> NDArray[np.float32] | None:
         """Return the spectrogram of the next part; None, and the hearing is done, if nobody speaks."""
@@ -97,17 +97,25 @@ class Listener:
         hearing.window = window_frames(mode, hearing.frames, self._whisper.mels)
         return spectrogram
 
-    def _take(self, hearing: Hearing, decoded: Decoded) -> None:
+    def _take(self, hearing: Hearing, window: Window, decoded: Decoded) -> None:
         assert hearing.parts is not None
         if doubtful(decoded) and hearing.window < FULL_FRAMES:
             hearing.doubted = decoded
             with self._lock:
                 self.retried += 1
             return
-        hearing.texts.append(text_of(better(decoded, hearing.doubted)))
+        heard = better(decoded, hearing.doubted)
+        if not self._is_silence(window, heard):
+            hearing.texts.append(heard.text)
         hearing.doubted = None
         hearing.parts.popleft()
         hearing.done = not hearing.parts
+
+    def _is_silence(self, window: Window, heard: Decoded) -> bool:
+        """Whether it is more probable that nobody spoke in `window` than that somebody said what was `heard`."""
+        return (
+            heard.log_probability <= LEAST_LOG_PROBABILITY and self._whisper.no_speech(window) > NO_SPEECH_PROBABILITY
+        )
 
 
 def doubtful(decoded: Decoded) -> bool:
@@ -123,9 +131,3 @@ def better(full: Decoded, short: Decoded | None) -> Decoded:
     if short is None or not doubtful(full):
         return full
     return max((full, short), key=lambda heard: (heard.repetition <= MOST_REPETITION, heard.log_probability))
-
-
-def text_of(decoded: Decoded) -> str:
-    """What was said; nothing if it is more probable that nobody spoke."""
-    silent = decoded.no_speech > NO_SPEECH_PROBABILITY and decoded.log_probability <= LEAST_LOG_PROBABILITY
-    return "" if silent else decoded.text

@@ -30,15 +30,13 @@ class Decoded:
     """What the decoder wrote for one window, and how sure it was.
 
     `log_probability` is the average of a token, the end included; `repetition` is how many times smaller the text
-    gets when it is compressed; `no_speech` is the probability that nobody speaks; `at_limit` tells that the text did
-    not end by itself.
+    gets when it is compressed; `at_limit` tells that the text did not end by itself.
     """
 
     text: str
     tokens: tuple[int, ...]
     log_probability: float
     repetition: float
-    no_speech: float
     at_limit: bool
 
 
@@ -149,13 +147,26 @@ class Whisper:
             StorageView.from_array(rows),
             prompts,
             beam_size=self._beam_size,
-            # CTranslate2 takes half of this, or this less the prompt, for the text: whichever is less.
-            max_length=min(_LONGEST_TEXT, max(2 * longest, longest + len(prompts[0]))),
+            max_length=_max_length(longest, prompts[0]),
             return_scores=True,
-            return_no_speech_prob=True,
             suppress_tokens=self._suppressed,
         )
         return [self._decoded(result, window.token_limit) for result, window in zip(results, windows, strict=True)]
+
+    def no_speech(self, window: Window) -> float:
+        """The probability that nobody speaks in a window. Apart from `decode`, for which it would be a token more of
+        every utterance, and is of interest where the words are improbable."""
+        from ctranslate2 import StorageView
+
+        prompt = self._prompt(window.language)
+        (result,) = self._model.model.generate(
+            StorageView.from_array(window.rows),
+            [prompt],
+            beam_size=1,
+            max_length=_max_length(1, prompt),
+            return_no_speech_prob=True,
+        )
+        return float(result.no_speech_prob)
 
     def _prompt(self, language: str) -> list[int]:
         tokenizer = self._special
@@ -176,4 +187,10 @@ class Whisper:
         text: str = self._model.hf_tokenizer.decode(list(tokens))
         encoded = text.strip().encode()
         repetition = len(encoded) / len(zlib.compress(encoded))
-        return Decoded(text, tokens, log_probability, repetition, result.no_speech_prob, at_limit)
+        return Decoded(text, tokens, log_probability, repetition, at_limit)
+
+
+def _max_length(tokens: int, prompt: Sequence[int]) -> int:
+    """What CTranslate2 has to be told for a text of `tokens`: it takes half of this, or this less the prompt, for the
+    text, whichever is less."""
+    return min(_LONGEST_TEXT, max(2 * tokens, tokens + len(prompt)))

@@ -8,6 +8,7 @@ batch, and with it, now and then, which of two equally probable tokens is writte
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from faster_whisper import WhisperModel
 from numpy.typing import NDArray
 
 from gateway.engines.choosing import MINIATURE_MODEL
-from gateway.engines.stt.hearing import Hearing, Listener, better, doubtful, text_of
+from gateway.engines.stt.hearing import Hearing, Listener, better, doubtful
 from gateway.engines.stt.whisper import Decoded, Whisper, Window
 from gateway.engines.stt.windows import FULL_FRAMES, WindowMode, positions, token_limit, window_frames
 from tests.conformance.speech import silence, spoken
@@ -233,10 +234,8 @@ def test_what_could_not_be_decoded_together_can_be_decoded_alone(loaded: dict[st
     assert [hearing.transcript.text for hearing in hearings] == ["What time is it?", "¿Qué hora es?"]
 
 
-def said(
-    text: str = "yes", *, log: float = -0.3, repetition: float = 1.0, silent: float = 0.0, limit: bool = False
-) -> Decoded:
-    return Decoded(text, (1,), log, repetition, silent, limit)
+def said(text: str = "yes", *, log: float = -0.3, repetition: float = 1.0, limit: bool = False) -> Decoded:
+    return Decoded(text, (1,), log, repetition, limit)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +245,6 @@ def said(
         (said(log=-1.1), True),
         (said(repetition=2.5), True),
         (said(limit=True), True),
-        (said(silent=0.9), False),
     ],
 )
 def test_what_is_doubtful(decoded: Decoded, expected: bool) -> None:
@@ -262,7 +260,45 @@ def test_of_two_attempts_the_better_is_believed() -> None:
     assert better(improbable, said("less", log=-2.0)) is improbable
 
 
-def test_improbable_words_where_probably_nobody_speaks_are_silence() -> None:
-    assert text_of(said("you", log=-1.2, silent=0.7)) == ""
-    assert text_of(said("you", log=-0.5, silent=0.7)) == "you"
-    assert text_of(said("you", log=-1.2, silent=0.1)) == "you"
+class Unsure(Whisper):
+    """As if it was as sure of its words as `log`, and as sure that nobody spoke as `silent`."""
+
+    def __init__(self, model: WhisperModel, *, log: float, silent: float) -> None:
+        super().__init__(model, beam_size=1)
+        self._log, self._silent = log, silent
+
+    def decode(self, windows: Sequence[Window]) -> list[Decoded]:
+        return [replace(decoded, log_probability=self._log) for decoded in super().decode(windows)]
+
+    def no_speech(self, window: Window) -> float:
+        return self._silent
+
+
+@pytest.mark.parametrize(
+    ("log", "silent", "text"),
+    [(-1.2, 0.7, ""), (-0.5, 0.7, "What time is it?"), (-1.2, 0.1, "What time is it?")],
+)
+@pytest.mark.parametrize("mode", [WindowMode.FULL, WindowMode.SAFE])
+def test_improbable_words_where_probably_nobody_speaks_are_silence(
+    loaded: dict[str, WhisperModel], mode: WindowMode, log: float, silent: float, text: str
+) -> None:
+    hearing = Hearing(*utterances()[0])
+    listen(Unsure(loaded[MINIATURE], log=log, silent=silent), mode, hearing)
+    assert hearing.transcript.text == text
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_that_nobody_speaks_is_as_probable_as_faster_whisper_says(loaded: dict[str, WhisperModel], name: str) -> None:
+    model, (speech, language) = loaded[name], utterances()[0]
+    segments, _ = model.transcribe(
+        speech,
+        language=language,
+        beam_size=1,
+        temperature=0,
+        without_timestamps=True,
+        vad_filter=True,
+        no_speech_threshold=None,
+    )
+    expected = next(iter(segments)).no_speech_prob
+    window = encoded(model, speech, language, WindowMode.FULL)
+    assert Whisper(model, beam_size=1).no_speech(window) == pytest.approx(expected, rel=0.02)
