@@ -28,7 +28,7 @@ class FirstSoundSizes:
     ways: tuple[str, ...] = silence.WAYS
 
 
-FULL = FirstSoundSizes(sentences=(1, 3), rounds=5)
+FULL = FirstSoundSizes(sentences=(1, 3), rounds=4)
 QUICK = FirstSoundSizes(sentences=(3,), rounds=2)
 
 

@@ -24,7 +24,7 @@ class Sizes:
 FULL = Sizes(
     ThroughputSizes(devices=20, publishers=2, frames=900, rounds=3),
     (StreamSizes(200, 1024, 10.0), StreamSizes(1000, 4096, 10.0)),
-    MemorySizes(warm_up=200, counts=(1000, 3000), traced=300, raw=300),
+    MemorySizes(warm_up=200, counts=(1000, 2000), traced=300, raw=300),
 )
 QUICK = Sizes(
     ThroughputSizes(devices=20, publishers=2, frames=400, rounds=1),

@@ -8,10 +8,11 @@ write and neither runs into its limits.
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -39,7 +40,15 @@ GOALS_FOR: Final = "base"
 SAFE_SOONER, FAST_SOONER, FAST_THROUGHPUT = 3.0, 4.5, 10.0
 CORES: Final = os.cpu_count() or 1
 
+WARM_UP, WARM_UP_OF = 1, 2
+"""Rounds that are not counted, and of how many utterances they are where many at once are measured."""
+TOGETHER_S: Final = 2.0
+"""Where many at once are measured, each side takes at least so long in a round."""
+
 Samples = NDArray[np.float32]
+Once = Callable[[], Awaitable[Any]]
+One = Callable[[Samples], Awaitable[Any]]
+Many = Callable[[list[Samples]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +169,17 @@ async def _measure(name: str, folder: Path, alone: int, together: int, devices: 
     utterances = _utterances(devices)
     reference = _Transcribe(folder, workers=CORES, threads=1)
     async with AsyncExitStack() as stack:
-        sides: dict[str, Callable[[Samples], Awaitable[Any]]] = {TRANSCRIBE: reference.one}
-        many: dict[str, Callable[[list[Samples]], Awaitable[Any]]] = {}
+        sides: dict[str, One] = {TRANSCRIBE: reference.one}
+        many: dict[str, Many] = {}
         for mode in WindowMode:
             engine = await _engine(folder, mode, stack)
-            sides[mode] = lambda speech, engine=engine: engine.transcribe(speech, LANGUAGE)
-            many[mode] = lambda speeches, one=sides[mode]: asyncio.gather(*(one(speech) for speech in speeches))
+            sides[mode] = partial(engine.transcribe, language=LANGUAGE)
+            many[mode] = partial(_at_once, sides[mode])
 
         place.tell(f"{name}: alone, {alone} rounds")
-        alone_s = await _rounds({side: lambda run=run: run(utterances[0]) for side, run in sides.items()}, alone)
+        once: dict[str, Once] = {side: partial(run, utterances[0]) for side, run in sides.items()}
+        await _rounds(once, WARM_UP)
+        alone_s = await _rounds(once, alone)
         parts = await asyncio.to_thread(_parts, reference.model, utterances[0], alone)
         parts[PARTS[-1]] = 1000 * median(alone_s[WindowMode.FAST])
 
@@ -177,14 +188,12 @@ async def _measure(name: str, folder: Path, alone: int, together: int, devices: 
             f"{CORES} x 1 thread": reference,
             f"1 x {CORES} threads": _Transcribe(folder, workers=1, threads=CORES),
         }
-        layouts_s = {
-            layout: median(seconds)
-            for layout, seconds in (
-                await _rounds({layout: lambda one=one: one.all(utterances) for layout, one in layouts.items()}, 1)
-            ).items()
-        }
-        many[TRANSCRIBE] = layouts[min(layouts_s, key=lambda layout: layouts_s[layout])].all
-        together_s = await _rounds({side: lambda run=run: run(utterances) for side, run in many.items()}, together)
+        tried = {layout: one.all for layout, one in layouts.items()}
+        await _rounds(_each(tried, utterances[:WARM_UP_OF]), WARM_UP)
+        layouts_s = {layout: seconds for layout, (seconds,) in (await _rounds(_each(tried, utterances), 1)).items()}
+        many[TRANSCRIBE] = tried[min(layouts_s, key=lambda layout: layouts_s[layout])]
+        await _rounds(_each(many, utterances[:WARM_UP_OF]), WARM_UP)
+        together_s = await _rounds(_each(many, utterances), together, TOGETHER_S)
     return {
         "alone_ms": {side: spread([1000 * second for second in seconds]) for side, seconds in alone_s.items()},
         "sooner": _ratios(alone_s),
@@ -193,6 +202,10 @@ async def _measure(name: str, folder: Path, alone: int, together: int, devices: 
         "layouts_per_s": {layout: devices / seconds for layout, seconds in layouts_s.items()},
         "parts_ms": parts,
     }
+
+
+async def _at_once(one: One, speeches: list[Samples]) -> None:
+    await asyncio.gather(*(one(speech) for speech in speeches))
 
 
 class _Transcribe:
@@ -238,15 +251,21 @@ async def _engine(folder: Path, mode: WindowMode, stack: AsyncExitStack) -> Fast
     return engine
 
 
-async def _rounds(sides: dict[str, Callable[[], Awaitable[Any]]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each side in each round; in a round all take turns. One that is not counted comes first."""
+def _each(sides: Mapping[str, Many], speeches: list[Samples]) -> dict[str, Once]:
+    return {side: partial(run, speeches) for side, run in sides.items()}
+
+
+async def _rounds(sides: Mapping[str, Once], rounds: int, least_s: float = 0.0) -> dict[str, list[float]]:
+    """Seconds of each side in each round. In a round all take turns, each so often in sequence that it takes `least_s`:
+    what disturbs a machine for a moment then disturbs a side that is quick no more than one that is not."""
     seconds: dict[str, list[float]] = {side: [] for side in sides}
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         for side, run in sides.items():
-            began = time.perf_counter()
-            await run()
-            if number:
-                seconds[side].append(time.perf_counter() - began)
+            began, times, taken = time.perf_counter(), 0, 0.0
+            while not times or taken < least_s:
+                await run()
+                times, taken = times + 1, time.perf_counter() - began
+            seconds[side].append(taken / times)
     return seconds
 
 
