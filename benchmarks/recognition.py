@@ -59,7 +59,7 @@ class Sizes:
     devices: int = 8
 
 
-FULL = Sizes({"tiny": (7, 3), "base": (7, 3), "small": (3, 1)})
+FULL = Sizes({"tiny": (7, 3), "base": (7, 3), "small": (2, 1)})
 QUICK = Sizes({"base": (3, 1)})
 
 

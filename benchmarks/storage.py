@@ -55,7 +55,7 @@ FULL = StorageSizes(
     Filling(messages=1_000_000, talker=100_000, devices=9_000, cached=20_000),
     turns=200,
     earlier=64,
-    whole=LatencySizes(devices=NEWCOMERS, questions=2, rounds=4, pause_s=(0.5, 1.0)),
+    whole=LatencySizes(devices=NEWCOMERS, questions=2, rounds=3, pause_s=(0.5, 1.0)),
 )
 QUICK = StorageSizes(
     Filling(messages=100_000, talker=10_000, devices=900, cached=2_000),
