@@ -61,7 +61,7 @@ async def test_thirty_devices_at_once_never_hear_or_remember_each_other(
             reply = await exchange.reply(50)
             done = await exchange.done(10)
             assert reply.ended is Ended.END
-            assert (done["outcome"], done["reply"]) == ("completed", f"Reply {number}.")
+            assert (done["outcome"], done["reply"]) == ("completed", f"Reply {number}."), done
             assert link or done["audio"] == {"lost": 0, "duplicate": 0, "late": 0}
 
     await asyncio.gather(*(converse(index) for index in range(DEVICES)))
