@@ -73,7 +73,6 @@ class DiscoveryPublisher:
         self._there_count = 0
         self._chosen: dict[DeviceId, tuple[str, str]] = {}
         self._due: dict[DeviceId, bool] = {}
-        self._strays_due = False
         self._wake = asyncio.Event()
         self._connected = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

@@ -80,9 +80,12 @@ class Listener:
             assert hearing.rows is not None
             assert hearing.language is not None
             windows.append(Window(hearing.rows, hearing.language, token_limit(hearing.frames)))
-        for hearing, window, decoded in zip(hearings, windows, self._whisper.decode(windows), strict=True):
+        decoded = self._whisper.decode(windows)
+        # Of all before any is changed: what raises is done again for each alone.
+        texts = [self._text(*each) for each in zip(hearings, windows, decoded, strict=True)]
+        for hearing, heard, text in zip(hearings, decoded, texts, strict=True):
             hearing.rows = None
-            self._take(hearing, window, decoded)
+            self._take(hearing, heard, text)
 
     def _prepare(self, hearing: Hearing) -> NDArray[np.float32] | None:
         """Return the spectrogram of the next part; None, and the hearing is done, if nobody speaks."""
@@ -97,25 +100,25 @@ class Listener:
         hearing.window = window_frames(mode, hearing.frames, self._whisper.mels)
         return spectrogram
 
-    def _take(self, hearing: Hearing, window: Window, decoded: Decoded) -> None:
-        assert hearing.parts is not None
+    def _text(self, hearing: Hearing, window: Window, decoded: Decoded) -> str | None:
+        """What was said in the window; None if that is too doubtful for one that is not full."""
         if doubtful(decoded) and hearing.window < FULL_FRAMES:
+            return None
+        heard = better(decoded, hearing.doubted)
+        improbable = heard.log_probability <= LEAST_LOG_PROBABILITY
+        return "" if improbable and self._whisper.no_speech(window) > NO_SPEECH_PROBABILITY else heard.text
+
+    def _take(self, hearing: Hearing, decoded: Decoded, text: str | None) -> None:
+        assert hearing.parts is not None
+        if text is None:
             hearing.doubted = decoded
             with self._lock:
                 self.retried += 1
             return
-        heard = better(decoded, hearing.doubted)
-        if not self._is_silence(window, heard):
-            hearing.texts.append(heard.text)
+        hearing.texts.append(text)
         hearing.doubted = None
         hearing.parts.popleft()
         hearing.done = not hearing.parts
-
-    def _is_silence(self, window: Window, heard: Decoded) -> bool:
-        """Whether it is more probable that nobody spoke in `window` than that somebody said what was `heard`."""
-        return (
-            heard.log_probability <= LEAST_LOG_PROBABILITY and self._whisper.no_speech(window) > NO_SPEECH_PROBABILITY
-        )
 
 
 def doubtful(decoded: Decoded) -> bool:

@@ -287,6 +287,29 @@ def test_improbable_words_where_probably_nobody_speaks_are_silence(
     assert hearing.transcript.text == text
 
 
+class FullAtFirst(Unsure):
+    """As a GPU whose memory is full when it is asked for the second time whether anybody speaks."""
+
+    asked = 0
+
+    def no_speech(self, window: Window) -> float:
+        self.asked += 1
+        if self.asked == 2:
+            raise RuntimeError("out of memory")
+        return super().no_speech(window)
+
+
+def test_what_could_not_be_judged_together_can_be_judged_alone(loaded: dict[str, WhisperModel]) -> None:
+    listener = Listener(FullAtFirst(loaded[MINIATURE], log=-1.2, silent=0.1), WindowMode.FULL)
+    hearings = [Hearing(speech, language) for speech, language in utterances()[:2]]
+    listener.encode(hearings)
+    with pytest.raises(RuntimeError):
+        listener.decode(hearings)
+    for hearing in hearings:
+        listener.decode([hearing])
+    assert [hearing.transcript.text for hearing in hearings] == ["What time is it?", "¿Qué hora es?"]
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_that_nobody_speaks_is_as_probable_as_faster_whisper_says(loaded: dict[str, WhisperModel], name: str) -> None:
     model, (speech, language) = loaded[name], utterances()[0]
