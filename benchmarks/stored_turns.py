@@ -32,7 +32,7 @@ BESIDE = ("session, recollect", "save_device_info", "statistics")
 
 class RewoundStore(Store):
     """A store that takes things back on its own connection. As soon as another one has written, SQLite forgets all that
-    it had at hand of the file; a gateway is the only one that writes to its database."""
+    it had at hand of the file; while a gateway serves, others seldom do."""
 
     async def rewind(self, undo: Undo) -> None:
         await self._worker.run(undo)
